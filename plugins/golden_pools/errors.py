@@ -1,0 +1,119 @@
+"""What can go wrong, ordered by what the reader should do.
+
+::
+
+    GoldenPoolsError
+    ├── SpecError               the pool spec is wrong            -> fix the file
+    ├── RunConfError            the trigger form was filled wrong -> trigger again
+    ├── PreflightError          a check found a blocker           -> fix it in Azure
+    ├── AzureBusyError          throttled, outage, conflict       -> retried by itself
+    ├── AzureRefusedError       permission, quota, bad request    -> fix what Azure names
+    │   └── ReadOnlyError       a plan-only run tried to write    -> report the defect
+    ├── ResizeGaveUpError       the pool did not reach its target -> follow the advice
+    └── OwnershipError          another run or person owns it     -> wait, or remove it
+
+Every message has four parts: what happened, to which resource, what Azure answered, what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class GoldenPoolsError(Exception):
+    """Root of the tree.
+
+    :param what: what happened, one sentence without a full stop at the end
+    :param resource: name or ARM id of the resource it happened to
+    :param answer: what Azure answered: code and values, as one line
+    :param advice: what the reader should do next
+    """
+
+    def __init__(self, what: str, *, resource: str = "", answer: str = "", advice: str = "") -> None:
+        self.what = what
+        self.resource = resource
+        self.answer = answer
+        self.advice = advice
+        super().__init__(what, resource, answer, advice)
+
+    def __str__(self) -> str:
+        parts = [self.what.rstrip(".") + "."]
+        if self.resource:
+            parts.append(f"Resource: {self.resource}.")
+        if self.answer:
+            parts.append(f"Azure answered: {self.answer}")
+        if self.advice:
+            parts.append(f"What to do: {self.advice}")
+        return " ".join(parts)
+
+
+class SpecError(GoldenPoolsError):
+    """A pool spec is wrong; carries every fault of the file at once.
+
+    :param path: the file
+    :param faults: one line per fault: line, field, what was found, what is allowed
+    """
+
+    def __init__(self, path: str, faults: Sequence[str]) -> None:
+        self.path = path
+        self.faults = tuple(faults)
+        super().__init__(
+            f"{path}: {len(self.faults)} fault(s)\n" + "\n".join(f"  - {fault}" for fault in self.faults),
+        )
+
+    def __str__(self) -> str:
+        return self.what
+
+
+class RunConfError(GoldenPoolsError):
+    """The run was triggered with a configuration that the form does not offer."""
+
+
+class PreflightError(GoldenPoolsError):
+    """Preflight found at least one blocker; nothing was written."""
+
+
+class AzureBusyError(GoldenPoolsError):
+    """Azure is throttling, out of order for the moment, or busy with the resource: the task is retried.
+
+    :param retry_after_seconds: what Azure asked to wait, if it did
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        resource: str = "",
+        answer: str = "",
+        advice: str = "",
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(what, resource=resource, answer=answer, advice=advice)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class AzureRefusedError(GoldenPoolsError):
+    """Azure refused for a reason that a retry does not change.
+
+    :param code: Azure's error code
+    :param status: HTTP status, 0 where the answer had none (a failed long-running operation)
+    """
+
+    def __init__(
+        self, what: str, *, resource: str = "", answer: str = "", advice: str = "", code: str = "", status: int = 0
+    ) -> None:
+        super().__init__(what, resource=resource, answer=answer, advice=advice)
+        self.code = code
+        self.status = status
+
+
+class ReadOnlyError(AzureRefusedError):
+    """A plan-only run was about to write; the hook stopped it before anything left the machine."""
+
+
+class ResizeGaveUpError(GoldenPoolsError):
+    """The pool did not reach its target and another resize would not help."""
+
+
+class OwnershipError(GoldenPoolsError):
+    """Somebody else owns the resource: another run, another pool, or a person."""

@@ -1,0 +1,1 @@
+"""One stage of the run per file: hook, rule, defer."""

@@ -1,0 +1,321 @@
+"""What was observed in Azure, as plain values: hooks make them, rules judge them.
+
+Ids are full ARM ids as Azure spelled them; regions are normalised (``westeurope``); times are aware UTC; a value that
+Azure did not send is ``None``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class PowerState(StrEnum):
+    """Power state of a VM (``PowerState/...`` in the instance view)."""
+
+    RUNNING = "running"
+    STARTING = "starting"
+    STOPPED = "stopped"
+    STOPPING = "stopping"
+    DEALLOCATED = "deallocated"
+    DEALLOCATING = "deallocating"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PurchasePlan:
+    """Marketplace plan of a VM, a disk or a gallery definition."""
+
+    name: str
+    publisher: str
+    product: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disk:
+    """One disk of the golden VM: its entry in the VM and, for a managed disk, the disk resource itself."""
+
+    name: str
+    id: str | None  # None: unmanaged (a VHD in a storage account)
+    lun: int | None  # None: the OS disk
+    size_gib: int | None = None
+    sku: str | None = None
+    caching: str | None = None
+    os_type: str | None = None
+    location: str | None = None
+    hyper_v_generation: str | None = None
+    architecture: str | None = None
+    security_type: str | None = None
+    encryption_type: str | None = None
+    ade_enabled: bool = False
+    ephemeral: bool = False
+    controller_types: tuple[str, ...] = ()
+    purchase_plan: PurchasePlan | None = None
+    disk_state: str | None = None
+    provisioning_state: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseImage:
+    """Marketplace or custom image that the golden VM was made from."""
+
+    publisher: str | None = None
+    offer: str | None = None
+    sku: str | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenVm:
+    """The golden VM with its disks and instance view."""
+
+    id: str
+    name: str
+    location: str
+    power_state: PowerState
+    flagged_generalized: bool
+    provisioning_state: str | None
+    vm_size: str | None
+    os_type: str | None
+    security_type: str | None
+    disk_controller: str | None
+    encryption_at_host: bool
+    hyper_v_generation: str | None
+    os_disk: Disk
+    data_disks: tuple[Disk, ...] = ()
+    extensions: tuple[str, ...] = ()
+    plan: PurchasePlan | None = None
+    base_image: BaseImage | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def disks(self) -> tuple[Disk, ...]:
+        """The OS disk, then the data disks by LUN."""
+        return (self.os_disk, *sorted(self.data_disks, key=lambda disk: disk.lun or 0))
+
+    @property
+    def generation(self) -> str:
+        """``V1`` or ``V2``; a disk without the property is V1."""
+        return self.os_disk.hyper_v_generation or self.hyper_v_generation or "V1"
+
+    @property
+    def architecture(self) -> str:
+        """``x64`` or ``Arm64``; a disk without the property is x64."""
+        return self.os_disk.architecture or "x64"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """An Azure Compute Gallery."""
+
+    id: str
+    name: str
+    location: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GalleryDefinition:
+    """An image definition; most of it can never change."""
+
+    id: str
+    name: str
+    location: str
+    os_type: str
+    os_state: str
+    hyper_v_generation: str
+    architecture: str
+    publisher: str
+    offer: str
+    sku: str
+    security_type: str | None  # value of the feature ``SecurityType``
+    features: Mapping[str, str] = field(default_factory=dict)
+    purchase_plan: PurchasePlan | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A snapshot of one disk."""
+
+    id: str
+    name: str
+    location: str
+    source_id: str | None
+    provisioning_state: str
+    completion_percent: float | None
+    size_gib: int | None
+    copy_error: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManagedImage:
+    """A managed image (Microsoft.Compute/images)."""
+
+    id: str
+    name: str
+    location: str
+    provisioning_state: str
+    snapshot_ids: tuple[str, ...]
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionReplication:
+    """Replication of an image version in one region."""
+
+    region: str
+    state: str
+    progress_percent: int
+    details: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageVersion:
+    """A version of an image definition."""
+
+    id: str
+    name: str
+    location: str
+    provisioning_state: str
+    aggregated_state: str | None
+    regions: tuple[RegionReplication, ...]
+    target_regions: Mapping[str, int]  # normalised region -> replicas
+    source_id: str | None
+    exclude_from_latest: bool
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def ready_in(self, region: str) -> bool:
+        """Return whether nodes in ``region`` (normalised) can be made from this version."""
+        return self.provisioning_state == "Succeeded" and any(
+            state.region == region and state.state == "Completed" for state in self.regions
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchAccount:
+    """A Batch account with the quotas that preflight reads."""
+
+    id: str
+    name: str
+    location: str
+    endpoint: str  # host of the data plane, without scheme
+    allocation_mode: str  # BatchService or UserSubscription
+    provisioning_state: str | None
+    authentication_modes: tuple[str, ...]  # empty: Azure did not say
+    public_network_access: str | None
+    dedicated_core_quota: int | None
+    low_priority_core_quota: int | None
+    family_quotas: Mapping[str, int]  # lower-case family -> cores
+    family_quotas_enforced: bool
+    pool_quota: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmSize:
+    """A VM size as Batch and Compute describe it."""
+
+    name: str
+    family: str
+    vcpus: int
+    generations: tuple[str, ...] = ()  # empty: not known
+    architecture: str | None = None
+    disk_controllers: tuple[str, ...] = ()
+    batch_support_ends: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupportedImage:
+    """A base image that a node agent SKU supports (data plane ``list_supported_images``)."""
+
+    node_agent_sku: str
+    publisher: str
+    offer: str
+    sku: str
+    os_type: str
+    verified: bool
+    support_ends: datetime | None = None
+
+
+class AllocationState(StrEnum):
+    """Whether a pool is at rest. ``Steady`` does not mean that a resize succeeded."""
+
+    STEADY = "Steady"
+    RESIZING = "Resizing"
+    STOPPING = "Stopping"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResizeError:
+    """One error of a pool's last resize."""
+
+    code: str
+    message: str
+    details: tuple[tuple[str, str], ...] = ()  # (name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """A Batch pool as one GET shows it."""
+
+    id: str
+    name: str
+    etag: str
+    provisioning_state: str
+    allocation_state: AllocationState
+    vm_size: str
+    node_agent_sku: str | None
+    image_id: str | None
+    current_dedicated: int
+    current_spot: int
+    target_dedicated: int
+    target_spot: int
+    autoscale: bool
+    inter_node_communication: bool = False
+    last_modified: datetime | None = None
+    resize_started: datetime | None = None  # start of the last resize: tells our errors from old ones
+    resize_target_dedicated: int | None = None
+    resize_target_spot: int | None = None
+    resize_errors: tuple[ResizeError, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def current_total(self) -> int:
+        """All nodes that exist, usable or not."""
+        return self.current_dedicated + self.current_spot
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeCounts:
+    """Nodes of one kind (dedicated or Spot) of one pool by state, as ``list_pool_node_counts`` says."""
+
+    by_state: Mapping[str, int] = field(default_factory=dict)  # state as Azure spells it, lower case
+
+    READY = frozenset({"idle", "running"})
+    FAILED = frozenset({"unusable", "starttaskfailed"})
+
+    @property
+    def ready(self) -> int:
+        """Nodes that take work: ``idle`` or ``running``."""
+        return sum(count for state, count in self.by_state.items() if state in self.READY)
+
+    @property
+    def failed(self) -> int:
+        """Nodes that will not take work without help."""
+        return sum(count for state, count in self.by_state.items() if state in self.FAILED)
+
+    @property
+    def total(self) -> int:
+        """All nodes of this kind."""
+        return sum(self.by_state.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolNodes:
+    """Node counts of one pool."""
+
+    pool: str
+    dedicated: NodeCounts = NodeCounts()
+    spot: NodeCounts = NodeCounts()

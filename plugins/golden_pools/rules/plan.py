@@ -1,0 +1,231 @@
+"""The run plan: the spec after this run's params, with every name that later tasks use.
+
+The first task of a run makes it and writes it to XCom; nobody recomputes it, so that a retry, a cleared task and an
+edit of the YAML in mid-run all see the same plan.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from golden_pools.errors import RunConfError
+from golden_pools.spec.model import Image, PoolSpec, Publish, Strategy, Targets, normal_region
+
+PARAMS = ("dedicated", "spot", "refresh_strategy", "image_version", "plan_only")
+"""Keys of the manual trigger's form, and the only keys that a run's conf may have."""
+
+_VERSION = re.compile(r"^\d{1,10}\.\d{1,10}\.\d{1,10}$")
+_VERSION_ID = re.compile(
+    r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Compute/galleries/[^/]+/images/[^/]+"
+    r"/versions/\d{1,10}\.\d{1,10}\.\d{1,10}$",
+    re.IGNORECASE,
+)
+
+
+class RunPlan(BaseModel):
+    """What one run is going to do, and to which resources.
+
+    ``stamp`` is the moment the run was meant to start (aware, UTC): names and the version number come from it.
+    ``existing_version_id`` is set where the run uses a version that is there instead of building one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pool: str
+    dag_id: str
+    run_id: str
+    triggered_by: str
+    stamp: AwareDatetime
+    plan_only: bool
+    existing_version_id: str | None
+    spec: PoolSpec
+
+    @property
+    def targets(self) -> Targets:
+        """Node counts that this run brings the pool to."""
+        return self.spec.pool.targets
+
+    @property
+    def builds_image(self) -> bool:
+        """Whether the image group runs."""
+        return self.existing_version_id is None
+
+    @property
+    def stem(self) -> str:
+        """Beginning of the names of everything that this run makes: ``<name>-<UTC stamp>``."""
+        return f"{self.spec.image.name or self.pool}-{self.stamp.astimezone(UTC):%Y%m%dT%H%M%S}"
+
+    def snapshot_name(self, lun: int | None) -> str:
+        """Return the name of the OS disk's snapshot (``lun`` None) or of a data disk's."""
+        return f"{self.stem}-os" if lun is None else f"{self.stem}-data-{lun}"
+
+    @property
+    def managed_image_name(self) -> str:
+        """Name of the managed image."""
+        return self.stem
+
+    @property
+    def version_name(self) -> str:
+        """Gallery version ``YYYY.MDD.HHMMSS``: a later run always has the higher number."""
+        stamp = self.stamp.astimezone(UTC)
+        return f"{stamp.year}.{stamp.month}{stamp:%d}.{int(f'{stamp:%H%M%S}')}"
+
+    def _compute_id(self, kind: str, name: str) -> str:
+        group = self.spec.image.resource_group
+        return f"/subscriptions/{self.spec.subscription}/resourceGroups/{group}/providers/Microsoft.Compute/{kind}/{name}"
+
+    def snapshot_id(self, lun: int | None) -> str:
+        """Return the ARM id of a snapshot of this run."""
+        return self._compute_id("snapshots", self.snapshot_name(lun))
+
+    @property
+    def managed_image_id(self) -> str:
+        """ARM id of the managed image."""
+        return self._compute_id("images", self.managed_image_name)
+
+    @property
+    def definition_id(self) -> str:
+        """ARM id of the image definition; only with ``publish: gallery``."""
+        return definition_id(self.spec)
+
+    @property
+    def version_id(self) -> str:
+        """ARM id of the version that the pool is to run on, built by this run or given."""
+        return self.existing_version_id or f"{self.definition_id}/versions/{self.version_name}"
+
+    @property
+    def image_id(self) -> str:
+        """ARM id that goes into the pool's image reference."""
+        if self.existing_version_id is None and self.spec.image.publish is Publish.MANAGED_IMAGE:
+            return self.managed_image_id
+        return self.version_id
+
+    @property
+    def pool_id(self) -> str:
+        """ARM id of the pool."""
+        pool = self.spec.pool
+        return (
+            f"/subscriptions/{self.spec.subscription}/resourceGroups/{pool.resource_group}"
+            f"/providers/Microsoft.Batch/batchAccounts/{pool.account}/pools/{self.pool}"
+        )
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags that say who made a resource; :func:`made_by` reads them."""
+        return {
+            "golden-pools-pool": self.pool,
+            "golden-pools-dag": self.dag_id,
+            "golden-pools-run": self.run_id[:256],  # Azure's limit for a tag's value
+        }
+
+    def replicas(self, home_region: str) -> dict[str, int]:
+        """Return replicas per normalised region; the golden VM's region is always among them."""
+        image, auto = self.spec.image, self.targets.replicas
+        counts = {normal_region(home_region): auto if image.replicas == "auto" else image.replicas}
+        for region in image.target_regions:
+            counts[normal_region(region.name)] = auto if region.replicas == "auto" else region.replicas
+        return counts
+
+
+def definition_id(spec: PoolSpec) -> str:
+    """Return the ARM id of a spec's image definition."""
+    image: Image = spec.image
+    return (
+        f"/subscriptions/{spec.subscription}/resourceGroups/{image.resource_group}"
+        f"/providers/Microsoft.Compute/galleries/{image.gallery}/images/{image.definition}"
+    )
+
+
+def owner_of(tags: Mapping[str, str]) -> str:
+    """Name who made a resource, from its tags, for a message."""
+    if run := tags.get("golden-pools-run"):
+        return f"run {run} of DAG {tags.get('golden-pools-dag', '?')}"
+    return "somebody else (it carries no golden-pools tags)"
+
+
+def made_by(plan: RunPlan, tags: Mapping[str, str]) -> bool:
+    """Return whether ``tags`` say that this very run made the resource."""
+    return all(tags.get(name) == value for name, value in plan.tags.items())
+
+
+def make_plan(
+    spec: PoolSpec,
+    *,
+    pool: str,
+    dag_id: str,
+    run_id: str,
+    triggered_by: str,
+    stamp: datetime,
+    conf: Mapping[str, Any],
+    params: Mapping[str, Any],
+) -> RunPlan:
+    """Return the plan of one run.
+
+    :param conf: the run's conf as it was sent; Airflow lets unknown keys through, here they are refused
+    :param params: the params that Airflow made of form, conf and defaults
+    :raises RunConfError: with every fault of the conf at once
+    """
+    faults = [_unknown(key) for key in conf if key not in PARAMS]
+    changes: dict[str, int] = {}
+    for key in ("dedicated", "spot"):
+        value = params.get(key)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            faults.append(f"{key} is {value!r}, not a number of nodes (0 or more)")
+        else:
+            changes[key] = value
+    strategy = params.get("refresh_strategy") or spec.refresh.strategy
+    if strategy not in list(Strategy):
+        faults.append(f"refresh_strategy is {strategy!r}, allowed: {', '.join(Strategy)}")
+    version = params.get("image_version") or None
+    existing = None
+    if version is not None:
+        existing = _version_id(spec, str(version), faults)
+    plan_only = params.get("plan_only", False)
+    if not isinstance(plan_only, bool):
+        faults.append(f"plan_only is {plan_only!r}, not true or false")
+    if faults:
+        raise RunConfError(
+            "The run's configuration is not what the form offers: " + "; ".join(faults),
+            resource=f"run {run_id} of DAG {dag_id}",
+            advice="trigger the DAG again with the form, or with these keys only: " + ", ".join(PARAMS),
+        )
+    effective = spec.model_copy(
+        update={
+            "pool": spec.pool.model_copy(update={"targets": spec.pool.targets.model_copy(update=changes)}),
+            "refresh": spec.refresh.model_copy(update={"strategy": Strategy(strategy)}),
+        }
+    )
+    return RunPlan(
+        pool=pool,
+        dag_id=dag_id,
+        run_id=run_id,
+        triggered_by=triggered_by,
+        stamp=stamp,
+        plan_only=plan_only,
+        existing_version_id=existing,
+        spec=effective,
+    )
+
+
+def _unknown(key: str) -> str:
+    near = difflib.get_close_matches(key, PARAMS, n=1)
+    return f"{key} is not a key of the form" + (f" (did you mean {near[0]}?)" if near else "")
+
+
+def _version_id(spec: PoolSpec, version: str, faults: list[str]) -> str | None:
+    if _VERSION_ID.match(version):
+        return version
+    if _VERSION.match(version) and spec.image.publish is Publish.GALLERY:
+        return f"{definition_id(spec)}/versions/{version}"
+    faults.append(
+        f"image_version is {version!r}; allowed: Major.Minor.Patch of the spec's own definition, or the full ARM id of a version"
+    )
+    return None

@@ -1,0 +1,1 @@
+"""Waits that other DAGs use too."""

@@ -1,0 +1,1 @@
+"""One awaited thing per file."""
