@@ -1,0 +1,1 @@
+"""Azure Compute: virtual machines, disks, snapshots, managed images and galleries."""

@@ -1,0 +1,148 @@
+"""The simulated world: everything that exists, read from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from include.azure_simulator.batch.world import BatchWorld
+from include.azure_simulator.clock import Clock
+from include.azure_simulator.compute.world import ComputeSection, ComputeWorld
+from include.azure_simulator.errors import ArmError
+from include.azure_simulator.faults import Faults
+from include.azure_simulator.operations import Operations
+from include.azure_simulator.resources import JsonObject
+from include.azure_simulator.settings import SimulatorSettings
+
+SAMPLE_WORLD = Path(__file__).with_name("world.yaml")
+
+
+class _FileModel(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TenantSection(_FileModel):
+    """The Entra tenant and the one application that may sign in."""
+
+    id: str
+    client_id: str
+    client_secret: str
+
+
+class GroupSection(_FileModel):
+    """A resource group."""
+
+    name: str
+    location: str
+    tags: dict[str, str] = Field(default_factory=dict)
+
+
+class SubscriptionSection(_FileModel):
+    """A subscription with its resource groups."""
+
+    id: str
+    display_name: str
+    resource_groups: list[GroupSection]
+
+
+class RegionSection(_FileModel):
+    """A region: its name, as in ``westeurope``, and what people call it."""
+
+    name: str
+    display_name: str
+
+
+class WorldFile(_FileModel):
+    """A world file. The first subscription and the first Batch account are those that ``--describe`` names."""
+
+    tenant: TenantSection
+    subscriptions: list[SubscriptionSection] = Field(min_length=1)
+    regions: list[RegionSection] = Field(min_length=1)
+    compute: ComputeSection
+    batch: JsonObject = Field(default_factory=dict, description="read by the Batch part")
+
+
+@dataclass(slots=True)
+class ResourceGroup:
+    """A resource group; ``name`` keeps the case it was made with."""
+
+    name: str
+    location: str
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Subscription:
+    """A subscription; ``groups`` by lower-case name."""
+
+    id: str
+    display_name: str
+    groups: dict[str, ResourceGroup]
+
+
+class World:
+    """Everything that exists, and the clock that moves it. Routes reach it as ``request.app.state.world``.
+
+    Models read ``settings`` anew each time, since it is replaced as a whole when somebody changes a setting.
+
+    :param file: what exists at the beginning.
+    :param clock: simulated time; the default runs 60 times faster than real time.
+    :param settings: durations, rates and switches.
+    """
+
+    def __init__(self, file: WorldFile, *, clock: Clock | None = None, settings: SimulatorSettings | None = None) -> None:
+        self.clock = clock or Clock()
+        self.settings = settings or SimulatorSettings()
+        self.operations = Operations(self.clock)
+        self.faults = Faults()
+        self.tenant = file.tenant
+        self.regions = {region.name: region.display_name for region in file.regions}
+        self.subscriptions = {section.id.lower(): _subscription(section) for section in file.subscriptions}
+        self.compute = ComputeWorld.from_section(file.compute, self)
+        self.batch = BatchWorld.from_section(file.batch, self)
+
+    @classmethod
+    def load(
+        cls, path: Path = SAMPLE_WORLD, *, clock: Clock | None = None, settings: SimulatorSettings | None = None
+    ) -> World:
+        """The world of a YAML or JSON file; the default is the sample world.
+
+        :raises OSError: when the file cannot be read.
+        :raises ValueError: when it is not YAML or not a valid world (``pydantic.ValidationError`` is a ValueError).
+        """
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"not YAML: {error}") from error
+        return cls(WorldFile.model_validate(content), clock=clock, settings=settings)
+
+    def require_subscription(self, subscription: str) -> Subscription:
+        """The subscription with this id.
+
+        :raises ArmError: 404 ``SubscriptionNotFound``.
+        """
+        found = self.subscriptions.get(subscription.lower())
+        if found is None:
+            raise ArmError(404, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found.")
+        return found
+
+    def require_group(self, subscription: str, group: str) -> ResourceGroup:
+        """The resource group with this name, ignoring case.
+
+        :raises ArmError: 404 ``SubscriptionNotFound`` or ``ResourceGroupNotFound``.
+        """
+        found = self.require_subscription(subscription).groups.get(group.lower())
+        if found is None:
+            raise ArmError(404, "ResourceGroupNotFound", f"Resource group '{group}' could not be found.")
+        return found
+
+
+def _subscription(section: SubscriptionSection) -> Subscription:
+    groups = {
+        group.name.lower(): ResourceGroup(group.name, group.location, dict(group.tags))
+        for group in section.resource_groups
+    }
+    return Subscription(section.id, section.display_name, groups)
