@@ -89,6 +89,7 @@ class GoldenVm:
     plan: PurchasePlan | None = None
     base_image: BaseImage | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    zones: tuple[str, ...] = ()  # availability zones; empty: regional
 
     @property
     def disks(self) -> tuple[Disk, ...]:
@@ -218,7 +219,7 @@ class VmSize:
 
     name: str
     family: str
-    vcpus: int
+    vcpus: int  # 0: Azure did not say
     generations: tuple[str, ...] = ()  # empty: not known
     architecture: str | None = None
     disk_controllers: tuple[str, ...] = ()
@@ -256,8 +257,19 @@ class ResizeError:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PoolStartTask:
+    """Start task of a pool's nodes, in the words of the spec's start task."""
+
+    command_line: str
+    elevated: bool = False
+    wait_for_success: bool = False
+    max_retries: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pool:
-    """A Batch pool as one GET shows it."""
+    """A Batch pool as one GET shows it; a list may leave out what stands below ``inter_node_communication``."""
 
     id: str
     name: str
@@ -280,6 +292,11 @@ class Pool:
     resize_errors: tuple[ResizeError, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    task_slots_per_node: int = 1
+    start_task: PoolStartTask | None = None
+    subnet_id: str | None = None
+    public_addresses: bool = True
+    identities: tuple[str, ...] = ()  # ids of user-assigned identities
 
     @property
     def current_total(self) -> int:
@@ -319,3 +336,15 @@ class PoolNodes:
     pool: str
     dedicated: NodeCounts = NodeCounts()
     spot: NodeCounts = NodeCounts()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One node that does not take work, with what Azure says about the cause."""
+
+    id: str
+    state: str  # as NodeCounts spells it: lower case
+    dedicated: bool
+    errors: tuple[ResizeError, ...] = ()
+    start_task_exit_code: int | None = None
+    start_task_failure: str = ""
