@@ -345,6 +345,6 @@ class Node:
     id: str
     state: str  # as NodeCounts spells it: lower case
     dedicated: bool
-    errors: tuple[ResizeError, ...] = ()
+    errors: tuple[str, ...] = ()  # one line each: code, message, values
     start_task_exit_code: int | None = None
     start_task_failure: str = ""
