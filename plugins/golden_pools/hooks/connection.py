@@ -69,7 +69,8 @@ _SPELLINGS = {
 class AzureConnection:
     """One Airflow connection, checked.
 
-    ``batch_endpoint`` is a URL that may hold ``{account}``, or None: the account says its own. ``repr`` shows no secret.
+    ``batch_endpoint`` is a URL that may hold ``{account}``, or None: the account says its own. ``repr`` shows
+    no secret.
 
     :raises AzureRefusedError: the endpoints do not go together, or plain http leaves this machine unasked
     """

@@ -60,7 +60,7 @@ ADVICE: dict[str, str] = {
     "InvalidAuthenticationToken": "the token is not one of this cloud or tenant: check cloud_environment and tenantId "
     "of the Airflow connection",
     "InvalidAuthenticationTokenTenant": "tenantId of the Airflow connection is not the subscription's tenant",
-    "RequestDisallowedByPolicy": "an Azure Policy forbids it: ask its owner for an exemption, or change the spec to fit",
+    "RequestDisallowedByPolicy": "an Azure Policy forbids it: ask its owner for an exemption, or make the spec fit",
     "ScopeLocked": "a lock stands on the resource, its group or its subscription: remove it, or work elsewhere",
     # places
     "SubscriptionNotFound": "check `subscription` in the spec, and that the identity has a role in it",
@@ -74,11 +74,11 @@ ADVICE: dict[str, str] = {
     "ResourceQuotaExceeded": "ask for more of the named quota (portal: Quotas), or delete what nobody needs",
     "OperationNotAllowed": "either a quota of the subscription is used up (portal: Quotas) or the resource does not "
     "allow it in its present state; the answer names which",
-    "PoolQuotaReached": "ask for a higher pool quota of the Batch account (portal: Batch account, Quotas), or delete a pool",
+    "PoolQuotaReached": "ask for a higher pool quota of the Batch account (portal: Quotas), or delete a pool",
     "SkuNotAvailable": "choose another VM size or region: az vm list-skus --location <region>",
     "AllocationFailed": "Azure has no capacity for this VM size here: try later, or choose another size",
     # pools
-    "PropertyCannotBeUpdated": "the property changes only while the pool has no nodes and is steady: shrink it to zero first",
+    "PropertyCannotBeUpdated": "the property changes only while the pool is steady without nodes: shrink it to zero",
     "InvalidPropertyValue": "correct the value that the answer names in the spec",
     "OperationInvalidForCurrentState": "look at the pool's state in the portal; the run continues when it is cleared",
     "PropertyChangeNotAllowed": "this property can never change: use another name, or delete the resource first",
@@ -188,6 +188,11 @@ def retry_after_seconds(error: AzureError) -> float | None:
             except ValueError:  # a date
                 return float(RetryPolicy().parse_retry_after(value))
     return None
+
+
+def has_advice(code: str) -> bool:
+    """Return whether ``code`` is one that we know the meaning of."""
+    return code.lower() in _ADVICE
 
 
 def _is_outage(error: AzureError) -> bool:

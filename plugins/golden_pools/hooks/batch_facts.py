@@ -1,0 +1,299 @@
+"""From Batch's JSON (management and data plane) to facts, and from a pool's spec to the JSON that Batch takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from golden_pools.hooks.compute_facts import Json, dig, vm_size
+from golden_pools.rules import facts
+from golden_pools.spec.model import Deallocation, Network, Pool, StartTask, normal_region
+
+DEALLOCATION = {
+    Deallocation.REQUEUE: "Requeue",
+    Deallocation.TERMINATE: "Terminate",
+    Deallocation.TASK_COMPLETION: "TaskCompletion",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSettings:
+    """What a pool is to be, apart from its node counts.
+
+    :param image_id: full ARM id of the image version
+    :param metadata: all metadata of the pool, the run's own included
+    :param tags: ARM tags, set when the pool is made
+    """
+
+    vm_size: str
+    image_id: str
+    node_agent_sku: str
+    task_slots_per_node: int = 1
+    inter_node_communication: bool = False
+    start_task: StartTask | None = None
+    network: Network | None = None
+    identities: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, pool: Pool, *, image_id: str, metadata: Mapping[str, str] | None = None, tags: Mapping[str, str]
+    ) -> PoolSettings:
+        """Return the settings of a pool spec on an image.
+
+        :param metadata: the run's own, added to the spec's
+        """
+        return cls(
+            vm_size=pool.vm_size,
+            image_id=image_id,
+            node_agent_sku=pool.node_agent_sku,
+            task_slots_per_node=pool.task_slots_per_node,
+            inter_node_communication=pool.inter_node_communication,
+            start_task=pool.start_task,
+            network=pool.network,
+            identities=pool.identities,
+            metadata={**pool.metadata, **(metadata or {})},
+            tags=tags,
+        )
+
+    def new_pool(self) -> dict[str, Any]:
+        """Return the body that makes the pool, with no nodes."""
+        properties: dict[str, Any] = {
+            **self.empty_pool({}),
+            **self.any_pool(has_start_task=False),
+            "scaleSettings": {"fixedScale": {"targetDedicatedNodes": 0, "targetLowPriorityNodes": 0}},
+        }
+        body: dict[str, Any] = {"tags": dict(self.tags), "properties": properties}
+        if self.identities:
+            body["identity"] = {
+                "type": "UserAssigned",
+                "userAssignedIdentities": {name: {} for name in self.identities},
+            }
+        return body
+
+    def empty_pool(self, machine: Json) -> dict[str, Any]:
+        """Return the properties that Batch changes only while the pool has no nodes ("Update Batch pool properties").
+
+        :param machine: the pool's present ``virtualMachineConfiguration``: Batch replaces it whole, so what the spec
+            does not speak of (extra disks, containers, security profile) is sent back as it is
+        """
+        properties: dict[str, Any] = {
+            "vmSize": self.vm_size,
+            "taskSlotsPerNode": self.task_slots_per_node,
+            "interNodeCommunication": "Enabled" if self.inter_node_communication else "Disabled",
+            "deploymentConfiguration": {
+                "virtualMachineConfiguration": {
+                    **{name: value for name, value in machine.items() if value is not None},
+                    "imageReference": {"id": self.image_id},
+                    "nodeAgentSkuId": self.node_agent_sku,
+                }
+            },
+        }
+        if self.network:
+            properties["networkConfiguration"] = {
+                "subnetId": self.network.subnet_id,
+                **({} if self.network.public_addresses else _NO_PUBLIC_ADDRESSES),
+            }
+        return properties
+
+    def any_pool(self, *, has_start_task: bool) -> dict[str, Any]:
+        """Return the properties that Batch changes with nodes in the pool.
+
+        :param has_start_task: the pool has one now, which an empty object removes
+        """
+        properties: dict[str, Any] = {
+            "metadata": [{"name": name, "value": value} for name, value in self.metadata.items()]
+        }
+        if self.start_task:
+            properties["startTask"] = _start_task(self.start_task)
+        elif has_start_task:
+            properties["startTask"] = {}
+        return properties
+
+
+_NO_PUBLIC_ADDRESSES = {"publicIPAddressConfiguration": {"provision": "NoPublicIPAddresses"}}
+
+
+def _start_task(task: StartTask) -> dict[str, Any]:
+    return {
+        "commandLine": task.command_line,
+        "userIdentity": {"autoUser": {"scope": "Pool", "elevationLevel": "Admin" if task.elevated else "NonAdmin"}},
+        "waitForSuccess": task.wait_for_success,
+        "maxTaskRetryCount": task.max_retries,
+        "environmentSettings": [{"name": name, "value": value} for name, value in task.environment.items()],
+    }
+
+
+def fixed_scale(
+    *, dedicated: int, spot: int, timeout: timedelta, deallocation: Deallocation | None = None
+) -> dict[str, Any]:
+    """Return the ``scaleSettings`` of a resize.
+
+    :param timeout: time for this attempt; Azure refuses less than 5 minutes
+    :param deallocation: what happens to running tasks when the pool shrinks; absent: Batch's default, requeue
+    """
+    scale: dict[str, Any] = {
+        "targetDedicatedNodes": dedicated,
+        "targetLowPriorityNodes": spot,
+        "resizeTimeout": _iso(timeout),
+    }
+    if deallocation is not None:
+        scale["nodeDeallocationOption"] = DEALLOCATION[deallocation]
+    return {"fixedScale": scale}
+
+
+def _iso(duration: timedelta) -> str:
+    return f"PT{round(duration.total_seconds() / 60)}M"
+
+
+def account(value: Json) -> facts.BatchAccount:
+    """Return a Batch account."""
+    properties = value["properties"]
+    return facts.BatchAccount(
+        id=value["id"],
+        name=value["name"],
+        location=normal_region(value["location"]),
+        endpoint=str(properties.get("accountEndpoint") or ""),
+        allocation_mode=str(properties.get("poolAllocationMode") or "BatchService"),
+        provisioning_state=properties.get("provisioningState"),
+        authentication_modes=tuple(properties.get("allowedAuthenticationModes") or ()),
+        public_network_access=properties.get("publicNetworkAccess"),
+        dedicated_core_quota=properties.get("dedicatedCoreQuota"),
+        low_priority_core_quota=properties.get("lowPriorityCoreQuota"),
+        family_quotas={
+            str(family["name"]).lower(): int(family.get("coreQuota") or 0)
+            for family in properties.get("dedicatedCoreQuotaPerVMFamily") or ()
+        },
+        family_quotas_enforced=bool(properties.get("dedicatedCoreQuotaPerVMFamilyEnforced")),
+        pool_quota=properties.get("poolQuota"),
+    )
+
+
+def pool(value: Json) -> facts.Pool:
+    """Return a pool; a list with ``$select`` leaves most of it out."""
+    properties = value.get("properties") or {}
+    fixed = dig(properties, "scaleSettings", "fixedScale") or {}
+    resize = properties.get("resizeOperationStatus") or {}
+    machine = virtual_machine(properties)
+    return facts.Pool(
+        id=value["id"],
+        name=value["name"],
+        etag=str(value.get("etag") or ""),
+        provisioning_state=str(properties.get("provisioningState") or ""),
+        allocation_state=facts.AllocationState(properties.get("allocationState") or "Steady"),
+        vm_size=str(properties.get("vmSize") or ""),
+        node_agent_sku=machine.get("nodeAgentSkuId"),
+        image_id=dig(machine, "imageReference", "id"),
+        current_dedicated=int(properties.get("currentDedicatedNodes") or 0),
+        current_spot=int(properties.get("currentLowPriorityNodes") or 0),
+        target_dedicated=int(fixed.get("targetDedicatedNodes") or 0),
+        target_spot=int(fixed.get("targetLowPriorityNodes") or 0),
+        autoscale=bool(dig(properties, "scaleSettings", "autoScale")),
+        inter_node_communication=str(properties.get("interNodeCommunication") or "").lower() == "enabled",
+        last_modified=_time(properties.get("lastModified")),
+        resize_started=_time(resize.get("startTime")),
+        resize_target_dedicated=resize.get("targetDedicatedNodes"),
+        resize_target_spot=resize.get("targetLowPriorityNodes"),
+        resize_errors=tuple(_resize_error(error) for error in resize.get("errors") or ()),
+        metadata={str(item["name"]): str(item.get("value") or "") for item in properties.get("metadata") or ()},
+        tags=value.get("tags") or {},
+        task_slots_per_node=int(properties.get("taskSlotsPerNode") or 1),
+        start_task=_pool_start_task(properties.get("startTask")),
+        subnet_id=dig(properties, "networkConfiguration", "subnetId"),
+        public_addresses=dig(properties, "networkConfiguration", "publicIPAddressConfiguration", "provision")
+        != "NoPublicIPAddresses",
+        identities=tuple(dig(value, "identity", "userAssignedIdentities") or ()),
+    )
+
+
+def virtual_machine(properties: Json) -> Json:
+    """Return the ``virtualMachineConfiguration`` among a pool's properties."""
+    found: Json = dig(properties, "deploymentConfiguration", "virtualMachineConfiguration") or {}
+    return found
+
+
+def _resize_error(error: Json) -> facts.ResizeError:
+    """Return one error. Batch's ARM errors carry names and values in the details' ``code`` and ``message``."""
+    return facts.ResizeError(
+        code=str(error.get("code") or "Unknown"),
+        message=str(error.get("message") or ""),
+        details=tuple(
+            (str(detail.get("code") or ""), str(detail.get("message") or "")) for detail in error.get("details") or ()
+        ),
+    )
+
+
+def _pool_start_task(task: Json | None) -> facts.PoolStartTask | None:
+    if not task or not task.get("commandLine"):
+        return None
+    return facts.PoolStartTask(
+        command_line=task["commandLine"],
+        elevated=str(dig(task, "userIdentity", "autoUser", "elevationLevel") or "").lower() == "admin",
+        wait_for_success=bool(task.get("waitForSuccess")),
+        max_retries=int(task.get("maxTaskRetryCount") or 0),
+        environment={str(item["name"]): str(item.get("value") or "") for item in task.get("environmentSettings") or ()},
+    )
+
+
+def supported_size(sku: Json) -> facts.VmSize:
+    """Return a VM size that Batch supports."""
+    size = vm_size(str(sku["name"]), str(sku.get("familyName") or ""), sku.get("capabilities") or ())
+    return facts.VmSize(
+        **{**vars(size), "batch_support_ends": _time(sku.get("batchSupportEndOfLife"))},
+    )
+
+
+def supported_image(value: Json) -> facts.SupportedImage:
+    """Return a base image with the node agent that fits it."""
+    reference = value.get("imageReference") or {}
+    return facts.SupportedImage(
+        node_agent_sku=str(value["nodeAgentSKUId"]),
+        publisher=str(reference.get("publisher") or ""),
+        offer=str(reference.get("offer") or ""),
+        sku=str(reference.get("sku") or ""),
+        os_type=str(value.get("osType") or "").lower(),
+        verified=str(value.get("verificationType") or "").lower() == "verified",
+        support_ends=_time(value.get("batchSupportEndOfLife")),
+    )
+
+
+def pool_nodes(value: Json) -> facts.PoolNodes:
+    """Return a pool's node counts; states without nodes are left out."""
+    return facts.PoolNodes(
+        pool=str(value["poolId"]),
+        dedicated=_counts(value.get("dedicated") or {}),
+        spot=_counts(value.get("lowPriority") or {}),
+    )
+
+
+def _counts(value: Json) -> facts.NodeCounts:
+    return facts.NodeCounts(
+        by_state={state.lower(): int(count) for state, count in value.items() if count and state.lower() != "total"}
+    )
+
+
+def node(value: Json) -> facts.Node:
+    """Return a node that is out of order, with the causes that Azure names."""
+    start_task = value.get("startTaskInfo") or {}
+    failure = start_task.get("failureInfo")
+    return facts.Node(
+        id=str(value["id"]),
+        state=str(value.get("state") or "").lower(),
+        dedicated=value.get("isDedicated") is not False,
+        errors=tuple(_cause(error, "errorDetails") for error in value.get("errors") or ()),
+        start_task_exit_code=start_task.get("exitCode"),
+        start_task_failure=_cause(failure, "details") if failure else "",
+    )
+
+
+def _cause(error: Json, details: str) -> str:
+    values = "; ".join(f"{item.get('name')}={item.get('value')}" for item in error.get(details) or ())
+    text = f"{error.get('code')}: {error.get('message')}" + (f" ({values})" if values else "")
+    return " ".join(text.split())
+
+
+def _time(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value else None
