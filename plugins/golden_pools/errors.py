@@ -17,7 +17,7 @@ Every message has four parts: what happened, to which resource, what Azure answe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class GoldenPoolsError(Exception):
@@ -35,6 +35,16 @@ class GoldenPoolsError(Exception):
         self.answer = answer
         self.advice = advice
         super().__init__(what, resource, answer, advice)
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the error as JSON, for a trigger's event; :func:`from_dict` makes it an exception again."""
+        return {
+            "error": type(self).__name__,
+            "what": self.what,
+            "resource": self.resource,
+            "answer": self.answer,
+            "advice": self.advice,
+        }
 
     def __str__(self) -> str:
         parts = [self.what.rstrip(".") + "."]
@@ -117,3 +127,10 @@ class ResizeGaveUpError(GoldenPoolsError):
 
 class OwnershipError(GoldenPoolsError):
     """Somebody else owns the resource: another run, another pool, or a person."""
+
+
+def from_dict(error: Mapping[str, str]) -> GoldenPoolsError:
+    """Return the exception that :meth:`GoldenPoolsError.to_dict` described."""
+    kinds = {kind.__name__: kind for kind in (AzureBusyError, AzureRefusedError, ResizeGaveUpError, OwnershipError)}
+    kind = kinds.get(error["error"], AzureRefusedError)
+    return kind(error["what"], resource=error["resource"], answer=error["answer"], advice=error["advice"])

@@ -78,7 +78,9 @@ class RunPlan(BaseModel):
 
     def _compute_id(self, kind: str, name: str) -> str:
         group = self.spec.image.resource_group
-        return f"/subscriptions/{self.spec.subscription}/resourceGroups/{group}/providers/Microsoft.Compute/{kind}/{name}"
+        return (
+            f"/subscriptions/{self.spec.subscription}/resourceGroups/{group}/providers/Microsoft.Compute/{kind}/{name}"
+        )
 
     def snapshot_id(self, lun: int | None) -> str:
         """Return the ARM id of a snapshot of this run."""

@@ -1,0 +1,185 @@
+"""One DAG per pool spec: golden VM -> snapshots -> managed image -> gallery version -> Batch pool -> target nodes.
+
+A file in ``include/pools`` is a pool; its name is the pool's name. Files with faults make no DAG here and show as an
+import error of ``pool_spec_check.py``; the other pools go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pendulum
+from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, TaskGroup, TriggerRule, chain, get_parsing_context
+from golden_pools.operators.gallery import PublishImageVersionOperator
+from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
+from golden_pools.operators.image import CreateManagedImageOperator
+from golden_pools.operators.passport import RecordPassportOperator
+from golden_pools.operators.plan import PlanRunOperator
+from golden_pools.operators.pools import RefreshPoolOperator, ResizePoolOperator
+from golden_pools.operators.preflight import PreflightOperator
+from golden_pools.retries import RETRIES, RETRY_DELAY, RETRY_POLICY
+from golden_pools.sensors.pools import PoolNodesSensor
+from golden_pools.spec.loader import load_one, load_pools
+from golden_pools.spec.model import PoolSpec, Publish, Strategy
+
+START_DATE = pendulum.datetime(2026, 1, 1, tz="UTC")
+"""Any past day: ``catchup`` is off."""
+
+DAG_PREFIX = "golden_pool_"
+
+DEFAULT_ARGS = {"retries": RETRIES, "retry_delay": RETRY_DELAY, "retry_policy": RETRY_POLICY}
+
+
+def image_asset(spec: PoolSpec) -> Asset:
+    """Return the asset of the spec's image: an event says that there is a new version."""
+    image = spec.image
+    where = image.gallery if image.publish is Publish.GALLERY else image.resource_group
+    return Asset(name=f"golden-image/{where}/{image.definition or 'managed-image'}", group="golden-images")
+
+
+def pool_asset(pool: str, spec: PoolSpec) -> Asset:
+    """Return the asset of the pool: an event says that the pool has been refreshed."""
+    return Asset(name=f"batch-pool/{spec.pool.account}/{pool}", group="golden-pools")
+
+
+def trigger_form(spec: PoolSpec) -> dict[str, Param]:
+    """Return the form of the manual trigger."""
+    targets = spec.pool.targets
+    return {
+        "dedicated": Param(
+            None,
+            type=["null", "integer"],
+            minimum=0,
+            title="Dedicated nodes",
+            description=f"Empty: {targets.dedicated}, as the spec says.",
+        ),
+        "spot": Param(
+            None,
+            type=["null", "integer"],
+            minimum=0,
+            title="Spot nodes",
+            description=f"Empty: {targets.spot}, as the spec says.",
+        ),
+        "refresh_strategy": Param(
+            spec.refresh.strategy.value,
+            enum=[strategy.value for strategy in Strategy],
+            title="Refresh strategy",
+            description="How the pool gets onto the image.",
+        ),
+        "image_version": Param(
+            None,
+            type=["null", "string"],
+            title="Use this image version instead of building",
+            description="`Major.Minor.Patch` of the spec's own definition, or the full ARM id of a version.",
+        ),
+        "plan_only": Param(
+            False,
+            type="boolean",
+            title="Plan only",
+            description="Say what the run would do and to which resources; write nothing.",
+        ),
+    }
+
+
+def pool_dag(pool: str, spec: PoolSpec) -> DAG:
+    """Return the DAG of one pool."""
+    image, batch, targets = image_asset(spec), spec.pool, "ti.xcom_pull(task_ids='plan')['spec']['pool']['targets']"
+    with DAG(
+        dag_id=f"{DAG_PREFIX}{pool}",
+        dag_display_name=pool,
+        description=f"{spec.golden_vm.name} -> image -> Batch pool {batch.account}/{pool}",
+        doc_md=DOC.format(pool=pool, vm=spec.golden_vm.name, account=batch.account),
+        schedule=CronTriggerTimetable(spec.schedule.cron, timezone=spec.schedule.timezone) if spec.schedule else None,
+        start_date=START_DATE,
+        catchup=False,
+        max_active_runs=1,
+        params=trigger_form(spec),
+        default_args={**DEFAULT_ARGS, "owner": spec.owner},
+        tags=["golden-pools", batch.account],
+    ) as dag:
+        plan = PlanRunOperator(task_id="plan", pool=pool, doc_md="Spec and form become the run plan.")
+        preflight = PreflightOperator(task_id="preflight", doc_md="Reads only. All findings at once; errors stop here.")
+
+        with TaskGroup("image", tooltip="Golden VM to image version") as build:
+            stop = StopGoldenVmOperator(task_id="stop_golden_vm", doc_md="Only with `capture: deallocated`.")
+            snapshot = SnapshotGoldenVmOperator(task_id="snapshot", doc_md="OS disk and all data disks, side by side.")
+            start = StartGoldenVmOperator(
+                task_id="start_golden_vm", doc_md="Whatever happened: the golden VM runs again if it did before."
+            ).as_teardown(on_failure_fail_dagrun=True)
+            managed_image = CreateManagedImageOperator(
+                task_id="managed_image", snapshot_task_id=snapshot.task_id, doc_md="From the snapshot set."
+            )
+            publish = PublishImageVersionOperator(
+                task_id="publish",
+                snapshot_task_id=snapshot.task_id,
+                image_task_id=managed_image.task_id,
+                asset=image,
+                outlets=[image],
+                doc_md="Version in the Compute Gallery, replicated to every region of the spec.",
+            )
+            chain(stop, snapshot, [start, managed_image])
+            managed_image >> publish
+
+        with TaskGroup("pool", tooltip="Image version to nodes") as use:
+            refresh = RefreshPoolOperator(
+                task_id="refresh",
+                # The image group is skipped where the run uses a version that is there.
+                trigger_rule=TriggerRule.NONE_FAILED,
+                doc_md="Create the pool, or shrink it to zero and change its image.",
+            )
+            resize = ResizePoolOperator(
+                task_id="resize", doc_md="Resize, judge, resize again until the target is there."
+            )
+            nodes = PoolNodesSensor(
+                task_id="nodes",
+                connection=spec.connection,
+                subscription=spec.subscription,
+                resource_group=batch.resource_group,
+                account=batch.account,
+                pool=pool,
+                dedicated=f"{{{{ {targets}['dedicated'] }}}}",
+                spot=f"{{{{ {targets}['spot'] }}}}",
+                share=spec.resize.smallest_acceptable_share,
+                timeout_minutes=spec.resize.ready_minutes,
+                doc_md="Ready means `idle` or `running`, not only allocated.",
+            )
+            record = RecordPassportOperator(
+                task_id="record",
+                publish_task_id=publish.task_id,
+                refresh_task_id=refresh.task_id,
+                nodes_task_id=nodes.task_id,
+                asset=pool_asset(pool, spec),
+                outlets=[pool_asset(pool, spec)],
+                doc_md="The passport goes out with the pool's asset event.",
+            )
+            chain(refresh, resize, nodes, record)
+
+        chain(plan, preflight, stop)
+        publish >> refresh
+    return dag
+
+
+DOC = """\
+### Batch pool `{account}/{pool}` on a fresh image of `{vm}`
+
+| stage | may be retried or cleared |
+|---|---|
+| plan, preflight | any time; they only read |
+| image | any time: what this run made is adopted, nothing is made twice; a *new* image needs a new run |
+| pool | any time: the pool is looked at first and brought on from the state it is in |
+
+Trigger it by hand for other node counts, for an image version that is there, or for *plan only*.
+"""
+
+
+def specs_to_build() -> Mapping[str, PoolSpec]:
+    """Return all good specs, or, at a task's start, the one of that task's DAG: reading the others would be waste."""
+    own_dag = get_parsing_context().dag_id
+    if own_dag is None:
+        return load_pools().specs
+    pool = own_dag.removeprefix(DAG_PREFIX)
+    return {pool: load_one(pool)}
+
+
+for name, pool_spec in specs_to_build().items():
+    pool_dag(name, pool_spec)

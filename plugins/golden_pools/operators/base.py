@@ -1,0 +1,108 @@
+"""What all stages share: the run plan, the state that survives a retry, and how a wait ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from golden_pools.errors import from_dict
+from golden_pools.rules.plan import RunPlan
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from golden_pools.hooks.operations import PendingOperation
+
+PLAN_TASK_ID = "plan"
+"""The task whose XCom is the run plan; every other stage reads it there."""
+
+GRACE = timedelta(minutes=10)
+"""What a deferral's deadline has above the time that the wait itself may take: the trigger knows more about the failure
+than Airflow's timeout, so it should be the one to end the wait."""
+
+
+class StageOperator(BaseOperator):
+    """One stage of a run.
+
+    The plan is pulled from XCom when the task runs (and again when it resumes), so the graph shows the order of the
+    stages and no edge from the plan to each of them.
+    """
+
+    def __init__(self, *, plan_task_id: str = PLAN_TASK_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.plan_task_id = plan_task_id
+
+    def plan(self, context: Context) -> RunPlan:
+        """Return the run plan that the first task wrote."""
+        return RunPlan.model_validate(context["ti"].xcom_pull(task_ids=self.plan_task_id))
+
+    def plan_for_writing(self, context: Context) -> RunPlan:
+        """Return the run plan, or skip the task where the run only says what it would do."""
+        plan = self.plan(context)
+        if plan.plan_only:
+            raise AirflowSkipException("plan only: what this stage would do stands in the log of the preflight task")
+        return plan
+
+    def wait_for_operations(
+        self,
+        plan: RunPlan,
+        operations: Sequence[PendingOperation],
+        *,
+        within: timedelta,
+        method_name: str | None = None,
+        result: Any = None,
+    ) -> None:
+        """Defer until Azure has finished ``operations``.
+
+        :param within: longest wait
+        :param method_name: resume there; if absent the task ends in the triggerer with ``result`` as its XCom
+        """
+        from golden_pools.triggers.operation import OperationsTrigger
+
+        self.defer(
+            trigger=OperationsTrigger(
+                connection=plan.spec.connection,
+                subscription=plan.spec.subscription,
+                operations=[operation.to_dict() for operation in operations],
+                ends_task=method_name is None,
+                result=result,
+            ),
+            method_name=method_name or "raise_failure",
+            timeout=within + GRACE,
+        )
+
+    def raise_failure(self, context: Context, event: Mapping[str, Any] | None = None) -> None:
+        """Raise the typed exception that a trigger's event carries, on the worker, where retries and alerts see it."""
+        if event and "failure" in event:
+            raise from_dict(event["failure"])
+
+
+class StateStore:
+    """What a task must still know after a retry or a clear, in Airflow's task state store, keyed by the inputs.
+
+    :param key: names the inputs: state of other inputs is not seen
+    """
+
+    def __init__(self, context: Context, key: str) -> None:
+        self._store = context["task_state_store"]
+        self._key = key
+
+    def read(self) -> dict[str, Any]:
+        """Return what was kept, or an empty dict."""
+        kept = self._store.get(self._key)
+        return dict(kept) if isinstance(kept, Mapping) else {}
+
+    def keep(self, **values: Any) -> dict[str, Any]:
+        """Add ``values`` (JSON) to what was kept."""
+        kept = {**self.read(), **values}
+        self._store.set(self._key, kept)
+        return kept
+
+
+def now() -> datetime:
+    """Return the present moment, aware, UTC."""
+    return datetime.now(tz=UTC)

@@ -1,0 +1,154 @@
+"""Stage ``publish``: the managed image becomes a version in an Azure Compute Gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from golden_pools.operators.base import GRACE, StateStore
+from golden_pools.operators.golden_vm import ImageStageOperator, check_is_ours
+from golden_pools.rules.facts import PurchasePlan
+from golden_pools.rules.passport import new_passport
+from golden_pools.rules.plan import RunPlan
+from golden_pools.spec.model import Publish
+
+if TYPE_CHECKING:
+    from airflow.sdk import Asset, Context
+
+    from golden_pools.hooks.compute import ComputeHook
+    from golden_pools.hooks.operations import PendingOperation
+
+VERSION_TIME = timedelta(hours=12)
+"""Longest wait for a version: Microsoft speaks of hours, and waits up to six itself; giving up early wastes a build."""
+
+
+class PublishImageVersionOperator(ImageStageOperator):
+    """Publish the managed image as a gallery version, replicated to the spec's regions.
+
+    Ends on a worker, because the event of the image's asset, with the passport in it, is sent there.
+
+    :param snapshot_task_id: task whose XCom is the snapshot set
+    :param image_task_id: task whose XCom is the managed image's ARM id
+    :param asset: the image definition's asset, an outlet of this task
+    """
+
+    ui_color = "#dfeaf5"
+
+    def __init__(
+        self,
+        *,
+        snapshot_task_id: str,
+        image_task_id: str,
+        asset: Asset,
+        preflight_task_id: str = "preflight",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.snapshot_task_id = snapshot_task_id
+        self.image_task_id = image_task_id
+        self.asset = asset
+        self.preflight_task_id = preflight_task_id
+
+    def execute(self, context: Context) -> dict[str, Any] | None:
+        """Make definition (if missing) and version, or adopt what this run began before, and wait for replication."""
+        from golden_pools.hooks.compute import ComputeHook
+
+        plan = self.plan_for_building(context)
+        if plan.spec.image.publish is Publish.MANAGED_IMAGE:
+            self.log.warning("Legacy route: the pool takes the managed image itself, nothing is published")
+            return self.published(context)
+        with ComputeHook(plan.spec.connection, plan.spec.subscription) as hook:
+            snapshots = context["ti"].xcom_pull(task_ids=self.snapshot_task_id)
+            if hook.definition(plan.definition_id) is None:
+                self._make_definition(hook, plan, snapshots)
+            operation = self._start_or_adopt(context, hook, plan, snapshots)
+        if operation is None:
+            return self.published(context)
+        self._wait_for_replication(plan, operation)
+        return None
+
+    def _make_definition(self, hook: ComputeHook, plan: RunPlan, snapshots: Mapping[str, Any]) -> None:
+        self.log.info("Image definition %s begins", plan.definition_id)
+        image = plan.spec.image
+        assert image.definition is not None  # the spec asks for it with publish: gallery
+        purchase_plan = snapshots["purchase_plan"]
+        operation = hook.begin_definition(
+            plan.definition_id,
+            location=snapshots["location"],
+            os_type=snapshots["os_type"],
+            generation=snapshots["generation"],
+            architecture="x64",  # a managed image has no other
+            publisher=image.publisher,
+            offer=image.definition[:64],  # Azure's limit
+            sku="golden",
+            purchase_plan=PurchasePlan(**purchase_plan) if purchase_plan else None,
+            tags={"golden-pools-pool": plan.pool},
+        )
+        self.wait_for_operations(plan, [operation], within=timedelta(minutes=30), method_name="definition_made")
+
+    def definition_made(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        """Go on with the version."""
+        self.raise_failure(context, event)
+        return self.execute(context)
+
+    def _start_or_adopt(
+        self, context: Context, hook: ComputeHook, plan: RunPlan, snapshots: Mapping[str, Any]
+    ) -> PendingOperation | None:
+        """Return the operation to wait for, or None where the version is complete."""
+        from golden_pools.hooks.operations import PendingOperation
+
+        store = StateStore(context, plan.version_id)
+        there = hook.image_version(plan.version_id)
+        if there is not None:
+            check_is_ours(plan, "image version", there.id, there.tags)
+            if there.provisioning_state == "Succeeded" and there.aggregated_state == "Completed":
+                self.log.info("Image version %s is there already", plan.version_name)
+                return None
+            if there.provisioning_state != "Failed" and there.aggregated_state != "Failed":
+                watch = {"what": f"publish version {there.name}", "resource_id": there.id, "token": None}
+                return PendingOperation.from_dict(store.read().get("operation", watch))
+        replicas = plan.replicas(snapshots["location"])
+        self.log.info(
+            "Image version %s begins, replicas: %s",
+            plan.version_name,
+            ", ".join(f"{region} {count}" for region, count in replicas.items()),
+        )
+        operation = hook.begin_image_version(
+            plan.version_id,
+            location=snapshots["location"],
+            source_id=context["ti"].xcom_pull(task_ids=self.image_task_id),
+            target_regions=replicas,
+            tags=plan.tags,
+        )
+        store.keep(operation=operation.to_dict())
+        return operation
+
+    def _wait_for_replication(self, plan: RunPlan, operation: PendingOperation) -> None:
+        from golden_pools.triggers.replication import ReplicationTrigger
+
+        self.defer(
+            trigger=ReplicationTrigger(
+                connection=plan.spec.connection,
+                subscription=plan.spec.subscription,
+                version_id=plan.version_id,
+                operation=operation.to_dict(),
+            ),
+            method_name="published",
+            timeout=VERSION_TIME + GRACE,
+        )
+
+    def published(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Send the asset event with the passport, and return the passport."""
+        self.raise_failure(context, event)
+        plan = self.plan(context)
+        ti = context["ti"]
+        passport = new_passport(
+            plan,
+            snapshots=ti.xcom_pull(task_ids=self.snapshot_task_id),
+            managed_image=ti.xcom_pull(task_ids=self.image_task_id),
+            findings=ti.xcom_pull(task_ids=self.preflight_task_id)["findings"],
+        )
+        context["outlet_events"][self.asset].extra = passport
+        self.log.info("Published %s", plan.image_id)
+        return passport

@@ -1,0 +1,190 @@
+"""Stages ``stop_golden_vm``, ``snapshot`` and ``start_golden_vm``: the golden VM's disks become a snapshot set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from golden_pools.errors import OwnershipError
+from golden_pools.operators.base import StageOperator, StateStore
+from golden_pools.rules.facts import PowerState
+from golden_pools.rules.plan import RunPlan, made_by, owner_of
+from golden_pools.spec.model import Capture
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from golden_pools.hooks.compute import ComputeHook
+    from golden_pools.hooks.operations import PendingOperation
+    from golden_pools.rules.facts import Disk, GoldenVm, Snapshot
+
+POWER_TIME = timedelta(minutes=30)
+"""Longest wait for a VM to stop or start; minutes are usual."""
+
+SNAPSHOT_TIME = timedelta(hours=2)
+"""Longest wait for a snapshot set; seconds to minutes are usual."""
+
+
+class ImageStageOperator(StageOperator):
+    """A stage of the image group: skipped when the run uses a version that is there."""
+
+    def plan_for_building(self, context: Context) -> RunPlan:
+        """Return the run plan, or skip."""
+        plan = self.plan_for_writing(context)
+        if not plan.builds_image:
+            raise AirflowSkipException(f"the run uses the existing version {plan.existing_version_id}")
+        return plan
+
+
+class StopGoldenVmOperator(ImageStageOperator):
+    """Deallocate the golden VM where the spec says ``capture: deallocated`` and it is not at rest already."""
+
+    ui_color = "#e8f0e4"
+
+    def execute(self, context: Context) -> None:
+        """Stop the VM and wait for it; do nothing where nothing is to be stopped."""
+        from golden_pools.hooks.compute import ComputeHook
+
+        plan = self.plan_for_building(context)
+        vm = plan.spec.golden_vm
+        if vm.capture is not Capture.DEALLOCATED:
+            self.log.info("Golden VM %s stays as it is (capture: %s)", vm.name, vm.capture)
+            return
+        with ComputeHook(plan.spec.connection, plan.spec.subscription) as hook:
+            seen = hook.golden_vm(vm.resource_group, vm.name)
+            if seen.power_state is PowerState.DEALLOCATED:
+                self.log.info("Golden VM %s is deallocated", vm.name)
+                return
+            self.log.info("Golden VM %s is %s: deallocating it", vm.name, seen.power_state)
+            operation = hook.begin_deallocate(vm.resource_group, vm.name)
+        self.wait_for_operations(plan, [operation], within=POWER_TIME)
+
+
+class StartGoldenVmOperator(StageOperator):
+    """Teardown: bring the golden VM back to the power state in which preflight found it, whatever happened since.
+
+    :param preflight_task_id: task whose XCom says whether the VM was running
+    """
+
+    ui_color = "#e8f0e4"
+
+    def __init__(self, *, preflight_task_id: str = "preflight", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.preflight_task_id = preflight_task_id
+
+    def execute(self, context: Context) -> None:
+        """Start the VM if it ran before the run and does not now."""
+        from golden_pools.hooks.compute import ComputeHook
+
+        seen_before = context["ti"].xcom_pull(task_ids=self.preflight_task_id)
+        if not seen_before or not seen_before["golden_vm_was_running"]:
+            raise AirflowSkipException("the golden VM was not running before this run, or the run did not get that far")
+        plan = self.plan_for_writing(context)
+        vm = plan.spec.golden_vm
+        if vm.capture is not Capture.DEALLOCATED:
+            raise AirflowSkipException(f"this run does not stop the golden VM (capture: {vm.capture})")
+        with ComputeHook(plan.spec.connection, plan.spec.subscription) as hook:
+            state = hook.golden_vm(vm.resource_group, vm.name).power_state
+            if state in (PowerState.RUNNING, PowerState.STARTING):
+                self.log.info("Golden VM %s is %s", vm.name, state)
+                return
+            self.log.info("Golden VM %s is %s: starting it again", vm.name, state)
+            operation = hook.begin_start(vm.resource_group, vm.name)
+        self.wait_for_operations(plan, [operation], within=POWER_TIME)
+
+
+class SnapshotGoldenVmOperator(ImageStageOperator):
+    """Make the snapshot set: OS disk and all data disks, started side by side, one name per disk and run."""
+
+    ui_color = "#dfeaf5"
+
+    def execute(self, context: Context) -> dict[str, Any] | None:
+        """Start what is missing, adopt what this run made before, and wait for all of it."""
+        from golden_pools.hooks.compute import ComputeHook
+
+        plan = self.plan_for_building(context)
+        store = StateStore(context, plan.stem)
+        with ComputeHook(plan.spec.connection, plan.spec.subscription) as hook:
+            vm = hook.golden_vm(plan.spec.golden_vm.resource_group, plan.spec.golden_vm.name)
+            tokens = store.read()
+            pending = []
+            for disk in vm.disks:
+                operation = self._start_or_adopt(hook, plan, vm, disk, tokens)
+                if operation is not None:
+                    pending.append(operation)
+                    tokens = store.keep(**{plan.snapshot_name(disk.lun): operation.to_dict()})
+        result = snapshot_set(plan, vm)
+        if not pending:
+            self.log.info("All %d snapshots are there", len(vm.disks))
+            return result
+        self.wait_for_operations(plan, pending, within=SNAPSHOT_TIME, result=result)
+        return None
+
+    def _start_or_adopt(
+        self, hook: ComputeHook, plan: RunPlan, vm: GoldenVm, disk: Disk, tokens: Mapping[str, Any]
+    ) -> PendingOperation | None:
+        from golden_pools.hooks.operations import PendingOperation
+
+        group, name = plan.spec.image.resource_group, plan.snapshot_name(disk.lun)
+        there = hook.snapshot(group, name)
+        if there is not None:
+            check_snapshot_is_ours(plan, disk, there)
+            if there.provisioning_state == "Succeeded":
+                self.log.info("Snapshot %s of disk %s is there already", name, disk.name)
+                return None
+            if there.provisioning_state != "Failed":
+                self.log.info("Snapshot %s is %s: waiting for it", name, there.provisioning_state)
+                kept = tokens.get(name) or {"what": f"make snapshot {name}", "resource_id": there.id, "token": None}
+                return PendingOperation.from_dict(kept)
+        self.log.info("Snapshot %s of disk %s (%s GiB) begins", name, disk.name, disk.size_gib or "?")
+        assert disk.id is not None  # preflight refuses unmanaged disks
+        return hook.begin_snapshot(group, name, location=vm.location, source_id=disk.id, tags=plan.tags)
+
+
+def snapshot_set(plan: RunPlan, vm: GoldenVm) -> dict[str, Any]:
+    """Return the snapshot set as JSON: ids by LUN, and what the managed image has to say about the system."""
+    return {
+        "golden_vm": vm.id,
+        "location": vm.location,
+        "os_type": vm.os_disk.os_type or vm.os_type,
+        "generation": vm.generation,
+        "purchase_plan": asdict(vm.plan) if vm.plan else None,
+        "os": {"disk": vm.os_disk.id, "snapshot": plan.snapshot_id(None)},
+        "data": [
+            {"lun": disk.lun, "disk": disk.id, "snapshot": plan.snapshot_id(disk.lun), "caching": disk.caching}
+            for disk in vm.disks[1:]
+        ],
+    }
+
+
+def check_snapshot_is_ours(plan: RunPlan, disk: Disk, snapshot: Snapshot) -> None:
+    """Refuse a snapshot under our name that this run did not make, or not of this disk.
+
+    :raises OwnershipError: naming both owners
+    """
+    check_is_ours(plan, "snapshot", snapshot.id, snapshot.tags)
+    if (snapshot.source_id or "").lower() != (disk.id or "").lower():
+        raise OwnershipError(
+            "This run's snapshot shows another disk than the golden VM has now",
+            resource=snapshot.id,
+            answer=f"it was made from {snapshot.source_id}, the golden VM has {disk.id}",
+            advice="the golden VM's disk was swapped in mid-run: trigger a new run",
+        )
+
+
+def check_is_ours(plan: RunPlan, what: str, resource_id: str, tags: Mapping[str, str]) -> None:
+    """Refuse to adopt what another run or a person made under the name that this run needs.
+
+    :raises OwnershipError: naming both owners
+    """
+    if not made_by(plan, tags):
+        raise OwnershipError(
+            f"There is already a {what} under the name that this run needs",
+            resource=resource_id,
+            answer=f"it belongs to {owner_of(tags)}, not to run {plan.run_id} of DAG {plan.dag_id}",
+            advice="trigger a new run (it gets a name of its own), or delete the resource if nobody needs it",
+        )

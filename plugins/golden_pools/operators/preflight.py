@@ -1,0 +1,98 @@
+"""Stage ``preflight``: look at everything the run needs, report all findings at once, stop before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from golden_pools.errors import AzureRefusedError, PreflightError
+from golden_pools.operators.base import StageOperator, StateStore, now
+from golden_pools.rules.facts import PowerState
+from golden_pools.rules.intentions import intentions
+from golden_pools.rules.intentions import render as render_intentions
+from golden_pools.rules.plan import RunPlan
+from golden_pools.rules.preflight import Level, Lookup, Observations, blockers, lookups, preflight, render
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class PreflightOperator(StageOperator):
+    """Check golden VM, gallery, Batch account, quotas, VM size and node agent; reads only.
+
+    :raises PreflightError: with every blocker; warnings and infos stand in the log and in the passport
+    :raises AzureBusyError: a look-up was throttled: the task is tried again
+    """
+
+    ui_color = "#fff3d6"
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the findings and the power state that the golden VM has to get back."""
+        plan = self.plan(context)
+        seen = observe(plan)
+        findings = preflight(plan, seen, now())
+        if findings:
+            self.log.info("Preflight of pool %s:\n%s", plan.pool, render(findings))
+        if found := blockers(findings):
+            raise PreflightError(
+                f"Preflight found {len(found)} blocker(s) for pool {plan.pool}: "
+                + "; ".join(f"{finding.check}: {finding.seen}" for finding in found),
+                resource=plan.pool_id,
+                advice=" / ".join(dict.fromkeys(finding.advice for finding in found))
+                + " (the table in the log has the az command that shows each)",
+            )
+        actions = intentions(plan, seen)
+        if plan.plan_only:
+            self.log.info("Plan only. This run would:\n%s", render_intentions(actions))
+        return {
+            "golden_vm_was_running": self._was_running(context, plan, seen),
+            "findings": [
+                {"level": f.level, "check": f.check, "seen": f.seen, "advice": f.advice}
+                for f in findings
+                if f.level is not Level.INFO
+            ],
+            "would": [action.to_dict() for action in actions] if plan.plan_only else [],
+        }
+
+    def _was_running(self, context: Context, plan: RunPlan, seen: Observations) -> bool:
+        """Return what the run's first preflight saw: a cleared one may look while the run itself has stopped the VM."""
+        store = StateStore(context, plan.stem)
+        kept = store.read()
+        if "was_running" not in kept:
+            state = seen.golden_vm.power_state if seen.golden_vm else PowerState.UNKNOWN
+            kept = store.keep(was_running=state in (PowerState.RUNNING, PowerState.STARTING))
+        return bool(kept["was_running"])
+
+
+def observe(plan: RunPlan) -> Observations:
+    """Look at everything that preflight judges; what Azure refuses to show is noted, not fatal."""
+    from golden_pools.hooks.batch import BatchHook
+    from golden_pools.hooks.compute import ComputeHook
+
+    spec, wanted = plan.spec, lookups(plan)
+    seen: dict[str, Any] = {}
+    refused: dict[str, str] = {}
+
+    def look(lookup: Lookup, field: str, question: Callable[[], Any]) -> None:
+        if lookup in wanted:
+            try:
+                seen[field] = question()
+            except AzureRefusedError as error:
+                refused[lookup] = error.answer or str(error)
+
+    with (
+        ComputeHook(spec.connection, spec.subscription, read_only=True) as compute,
+        BatchHook(spec.connection, spec.subscription, read_only=True) as batch,
+    ):
+        group, account, vm = spec.pool.resource_group, spec.pool.account, spec.golden_vm
+        look(Lookup.GOLDEN_VM, "golden_vm", lambda: compute.golden_vm(vm.resource_group, vm.name))
+        look(Lookup.GALLERY, "gallery", lambda: compute.gallery(spec.image.resource_group, spec.image.gallery or ""))
+        look(Lookup.DEFINITION, "definition", lambda: compute.definition(plan.version_id.rsplit("/versions/")[0]))
+        look(Lookup.IMAGE_VERSION, "image_version", lambda: compute.image_version(plan.version_id))
+        look(Lookup.ACCOUNT, "account", lambda: batch.account(group, account))
+        if (found := seen.get("account")) is not None:
+            look(Lookup.POOLS, "pools", lambda: tuple(batch.pools(group, account)))
+            look(Lookup.VM_SIZES, "vm_sizes", lambda: compute.vm_sizes(found.location))
+            look(Lookup.BATCH_VM_SIZES, "batch_vm_sizes", lambda: batch.vm_sizes(found.location))
+            look(Lookup.SUPPORTED_IMAGES, "supported_images", lambda: tuple(batch.supported_images(group, account)))
+    return Observations(**seen, unreadable=refused)

@@ -1,0 +1,30 @@
+"""Which failures are worth another try: the one place that says so, for every task of every DAG."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
+from golden_pools.errors import AzureBusyError, GoldenPoolsError
+
+RETRIES = 3
+"""A worker that is lost, an outage of Azure, a race: three more tries bridge about ten minutes."""
+
+RETRY_DELAY = timedelta(minutes=1)
+
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(
+            exception=AzureBusyError,
+            action=RetryAction.RETRY,
+            retry_delay=timedelta(minutes=3),
+            reason="Azure is busy; the task is tried again by itself",
+        ),
+        RetryRule(
+            exception=GoldenPoolsError,
+            action=RetryAction.FAIL,
+            reason="a person has to act first: see the advice in the log",
+        ),
+    ]
+)

@@ -1,0 +1,299 @@
+"""Wait for Batch pools: one poll per Batch account serves every waiting task."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Hashable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.triggers.base import BaseEventTrigger, TaskSuccessEvent, TriggerEvent
+
+from golden_pools.errors import AzureBusyError, GoldenPoolsError, ResizeGaveUpError
+from golden_pools.rules.facts import AllocationState, Pool, PoolNodes
+from golden_pools.rules.resize import (
+    Cause,
+    ResizeRequest,
+    Verdict,
+    VerdictKind,
+    duration,
+    headcount,
+    judge,
+    judge_nodes,
+)
+from golden_pools.spec.model import Targets
+from golden_pools.triggers.operation import FIRST_LOOK_SECONDS
+
+DEFAULT_INTERVAL_SECONDS = 15.0
+"""Interval as long as the connection, which sets it, cannot be read."""
+
+LONGEST_BACK_OFF_SECONDS = 300.0
+"""Longest interval between two polls of an account that does not answer."""
+
+REFUSALS = 3
+"""Polls refused since the last good one (permission, account gone) that end the waits: one may be a hiccup."""
+
+
+@dataclass(frozen=True)
+class AccountView:
+    """What one poll of a Batch account saw; all waiting tasks read the same one.
+
+    ``failure`` is set instead of pools and nodes when the poll failed. Names are lower case: Batch compares them so.
+    """
+
+    pools: Mapping[str, Pool]
+    nodes: Mapping[str, PoolNodes]
+    failure: GoldenPoolsError | None = None
+
+
+class AccountTrigger(BaseEventTrigger):
+    """Base of all waits for a pool: subscribes to the poll of its Batch account.
+
+    :param connection: Airflow connection of type ``azure``
+    :param subscription: subscription of the Batch account
+    :param resource_group: resource group of the Batch account
+    :param account: Batch account
+    :param pool: pool that this task waits for
+    :param deadline: absolute end of the wait, ISO 8601, UTC: survives a restart of the triggerer
+    :param started: begin of the wait, ISO 8601, UTC
+    """
+
+    def __init__(
+        self,
+        *,
+        connection: str,
+        subscription: str,
+        resource_group: str,
+        account: str,
+        pool: str,
+        started: str,
+        deadline: str,
+    ) -> None:
+        super().__init__()
+        self.connection = connection
+        self.subscription = subscription
+        self.resource_group = resource_group
+        self.account = account
+        self.pool = pool
+        self.started = started
+        self.deadline = deadline
+        self._said = ""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return class path and arguments."""
+        arguments = {name: getattr(self, name) for name in ARGUMENTS}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments | self.own_arguments()
+
+    def own_arguments(self) -> dict[str, Any]:
+        """Return the arguments that a subclass adds."""
+        return {}
+
+    def shared_stream_key(self) -> Hashable:
+        """Return what makes two waits share one poll."""
+        names = (self.connection, self.subscription, self.resource_group, self.account)
+        return "batch-account", *(name.lower() for name in names)
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[AccountView]:
+        """Poll the account for ever; throttling and outages lengthen the interval and never end the stream."""
+        from golden_pools.hooks.batch import AsyncBatchHook
+
+        await asyncio.sleep(FIRST_LOOK_SECONDS)
+        async with AsyncBatchHook(kwargs["connection"], kwargs["subscription"]) as hook:
+            interval = wait = DEFAULT_INTERVAL_SECONDS
+            while True:
+                try:
+                    interval = (await hook.connection()).poll_seconds
+                    pools = await hook.pools(kwargs["resource_group"], kwargs["account"])
+                    nodes = await hook.node_counts(kwargs["resource_group"], kwargs["account"])
+                except GoldenPoolsError as failure:
+                    asked = failure.retry_after_seconds or 0.0 if isinstance(failure, AzureBusyError) else 0.0
+                    wait = min(LONGEST_BACK_OFF_SECONDS, max(2 * wait, asked))
+                    yield AccountView({}, {}, failure)
+                else:
+                    wait = interval
+                    yield AccountView(
+                        {pool.name.lower(): pool for pool in pools},
+                        {name.lower(): seen for name, seen in nodes.items()},
+                    )
+                await asyncio.sleep(wait)
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[AccountView]) -> AsyncIterator[TriggerEvent]:
+        """Yield the one event that ends this task's wait."""
+        clock = asyncio.get_running_loop().time
+        subscribed = clock()
+        refused = 0
+        async for view in shared_stream:
+            if clock() - subscribed < FIRST_LOOK_SECONDS:
+                continue
+            if view.failure is None:
+                refused = 0
+                event = self.look(view.pools.get(self.pool.lower()), view.nodes.get(self.pool.lower()))
+            else:
+                refused += not isinstance(view.failure, AzureBusyError)
+                event = self._endure(view.failure, refused)
+            if event is not None:
+                yield event
+                return
+
+    @abstractmethod
+    def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
+        """Judge one observation: the event that ends the wait, or ``None`` to go on."""
+
+    def _endure(self, failure: GoldenPoolsError, refused: int) -> TriggerEvent | None:
+        self.log.warning("Batch account %s could not be asked: %s", self.account, failure)
+        return failed(failure) if refused >= REFUSALS or self.is_late() else None
+
+    def elapsed(self) -> timedelta:
+        """Return how long the task has waited."""
+        return datetime.now(tz=UTC) - datetime.fromisoformat(self.started)
+
+    def allowed(self) -> timedelta:
+        """Return how long the task may wait."""
+        return datetime.fromisoformat(self.deadline) - datetime.fromisoformat(self.started)
+
+    def is_late(self) -> bool:
+        """Return whether the deadline is over."""
+        return self.elapsed() > self.allowed()
+
+    def say(self, line: str) -> None:
+        """Log a line with the time, if it differs from the one before."""
+        if line != self._said:
+            self._said = line
+            self.log.info("%s: %s, %s of %s", self.pool, line, duration(self.elapsed()), duration(self.allowed()))
+
+
+ARGUMENTS = ("connection", "subscription", "resource_group", "account", "pool", "started", "deadline")
+
+
+def failed(error: GoldenPoolsError) -> TriggerEvent:
+    """Return the event that raises ``error`` on a worker."""
+    return TriggerEvent({"failure": error.to_dict()})
+
+
+class SettleTrigger(AccountTrigger):
+    """Wait until the pool rests or is gone, whoever moved it."""
+
+    def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
+        """Return an event as soon as the pool may be changed, or its id used, again."""
+        if pool is None or (
+            pool.allocation_state is AllocationState.STEADY and pool.provisioning_state.casefold() != "deleting"
+        ):
+            return TriggerEvent({"settled": self.pool})
+        self.say(f"{pool.provisioning_state}, {pool.allocation_state}, {pool.current_total} nodes")
+        if self.is_late():
+            return failed(
+                ResizeGaveUpError(
+                    "The pool did not come to rest",
+                    resource=pool.id,
+                    answer=f"{pool.provisioning_state}, {pool.allocation_state} for {duration(self.elapsed())}",
+                    advice="find out who moves the pool; if it hangs, stop its resize, then clear this task",
+                )
+            )
+        return None
+
+
+class ResizeTrigger(AccountTrigger):
+    """Wait for the end of a resize of ours.
+
+    :param request: :class:`~golden_pools.rules.resize.ResizeRequest` as JSON
+    :param ends_task: end the task here when the targets are reached; else resume it on a worker
+    """
+
+    def __init__(self, *, request: dict[str, Any], ends_task: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.request = request
+        self.ends_task = ends_task
+        self._resize = ResizeRequest.from_dict(request)
+        self._unseen = 0
+        self._again_since: datetime | None = None
+
+    def own_arguments(self) -> dict[str, Any]:
+        """Return the arguments of this trigger beside the base's."""
+        return {"request": self.request, "ends_task": self.ends_task}
+
+    def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
+        """Return an event with the verdict, as soon as it is not to wait."""
+        verdict = judge(pool, self._resize, unseen=self._unseen)
+        self._unseen = self._unseen + 1 if verdict.code == Cause.NOT_SEEN_YET else 0
+        if pool is not None:
+            self.say(verdict.reason if verdict.kind is VerdictKind.WAIT else f"{verdict.kind}: {verdict.reason}")
+        if verdict.kind is VerdictKind.WAIT:
+            return self._late(pool, verdict) if self.is_late() else None
+        if verdict.kind is VerdictKind.REACHED and self.ends_task:
+            return TaskSuccessEvent(xcoms={"return_value": resize_result(self._resize, verdict, pool)})
+        if verdict.kind is VerdictKind.RESIZE_AGAIN and not self._paused(verdict.delay):
+            return None
+        return TriggerEvent({"verdict": verdict.to_dict()})
+
+    def _paused(self, delay: timedelta) -> bool:
+        """Return whether the pause before the next resize is over; it passes here, not on a worker."""
+        now = datetime.now(tz=UTC)
+        self._again_since = self._again_since or now
+        return now - self._again_since >= delay
+
+    def _late(self, pool: Pool | None, verdict: Verdict) -> TriggerEvent:
+        return failed(
+            ResizeGaveUpError(
+                "The resize did not end in its time",
+                resource=pool.id if pool else self.pool,
+                answer=verdict.reason,
+                advice="look at the pool's allocation state in the Azure portal; clear this task to go on from there",
+            )
+        )
+
+
+class NodesTrigger(AccountTrigger):
+    """Wait until enough nodes take work.
+
+    :param dedicated: dedicated nodes wanted
+    :param spot: Spot nodes wanted
+    :param share: share of both that is enough at the deadline
+    """
+
+    def __init__(self, *, dedicated: int, spot: int, share: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dedicated = dedicated
+        self.spot = spot
+        self.share = share
+
+    def own_arguments(self) -> dict[str, Any]:
+        """Return the arguments of this trigger beside the base's."""
+        return {"dedicated": self.dedicated, "spot": self.spot, "share": self.share}
+
+    def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
+        """Return an event when the nodes are ready, or cannot become it."""
+        targets = Targets(dedicated=self.dedicated, spot=self.spot)
+        if pool is not None:
+            self.say(headcount(pool, nodes, targets))
+        verdict = judge_nodes(nodes, targets, share=self.share, waited=self.elapsed(), allowed=self.allowed())
+        if verdict.kind is VerdictKind.WAIT:
+            return None
+        if verdict.kind is VerdictKind.GIVE_UP:
+            return failed(
+                ResizeGaveUpError(
+                    "The pool's nodes did not become ready",
+                    resource=pool.id if pool else self.pool,
+                    answer=verdict.reason,
+                    advice=verdict.advice,
+                )
+            )
+        if verdict.kind is VerdictKind.PARTIAL:
+            self.log.warning("%s: enough nodes are ready, not all: %s. %s", self.pool, verdict.reason, verdict.advice)
+        counts = nodes or PoolNodes(pool=self.pool)
+        return TaskSuccessEvent(
+            xcoms={"return_value": {"dedicated": counts.dedicated.ready, "spot": counts.spot.ready}}
+        )
+
+
+def resize_result(request: ResizeRequest, verdict: Verdict, pool: Pool | None) -> dict[str, Any]:
+    """Return a resize's outcome as JSON: the XCom of the resize stage."""
+    return {
+        "verdict": verdict.kind.value,
+        "reason": verdict.reason,
+        "attempts": request.attempt,
+        "dedicated": pool.current_dedicated if pool else 0,
+        "spot": pool.current_spot if pool else 0,
+    }

@@ -1,0 +1,103 @@
+"""Wait for an image version to be built and replicated, and say how far each region is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from golden_pools.errors import AzureRefusedError, GoldenPoolsError
+from golden_pools.triggers.operation import FIRST_LOOK_SECONDS
+
+if TYPE_CHECKING:
+    from golden_pools.hooks.compute import AsyncComputeHook
+    from golden_pools.rules.facts import ImageVersion
+
+
+class ReplicationTrigger(BaseTrigger):
+    """Wait until an image version is ``Succeeded`` and replicated in all its regions.
+
+    The version itself is polled, not its operation: it alone tells the progress per region.
+
+    :param connection: Airflow connection of type ``azure``
+    :param subscription: subscription of the version
+    :param version_id: full ARM id of the version
+    :param operation: the PUT as :class:`~golden_pools.hooks.operations.PendingOperation` JSON, asked for the reason
+        when the version fails; ``None`` where it is not known any more
+    """
+
+    def __init__(
+        self, *, connection: str, subscription: str, version_id: str, operation: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        self.connection = connection
+        self.subscription = subscription
+        self.version_id = version_id
+        self.operation = operation
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return class path and arguments."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "connection": self.connection,
+                "subscription": self.subscription,
+                "version_id": self.version_id,
+                "operation": self.operation,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event: ``{"done": version id}`` or ``{"failure": error}``."""
+        from golden_pools.hooks.compute import AsyncComputeHook
+
+        await asyncio.sleep(FIRST_LOOK_SECONDS)
+        try:
+            async with AsyncComputeHook(self.connection, self.subscription) as hook:
+                await self._until_replicated(hook)
+        except GoldenPoolsError as error:
+            yield TriggerEvent({"failure": error.to_dict()})
+            return
+        yield TriggerEvent({"done": self.version_id})
+
+    async def _until_replicated(self, hook: AsyncComputeHook) -> None:
+        said = ""
+        interval = (await hook.connection()).poll_seconds
+        while True:
+            version = await hook.image_version(self.version_id)
+            if version is None:
+                raise AzureRefusedError(
+                    "The image version disappeared while it was being replicated",
+                    resource=self.version_id,
+                    advice="find out who deleted it (activity log of the gallery), then clear the publish task",
+                )
+            if (line := progress(version)) != said:
+                self.log.info("%s", line)
+                said = line
+            if await self._ended(hook, version):
+                return
+            await asyncio.sleep(interval)
+
+    async def _ended(self, hook: AsyncComputeHook, version: ImageVersion) -> bool:
+        if version.provisioning_state == "Failed" or version.aggregated_state == "Failed":
+            if self.operation is not None:
+                from golden_pools.hooks.operations import PendingOperation
+
+                await hook.finish(PendingOperation.from_dict(self.operation))  # raises with Azure's reason
+            regions = "; ".join(f"{r.region} {r.state} {r.details}".strip() for r in version.regions)
+            raise AzureRefusedError(
+                "The image version could not be built or replicated",
+                resource=self.version_id,
+                answer=f"provisioning {version.provisioning_state}, replication {version.aggregated_state} ({regions})",
+                advice="clear the publish task: it asks Azure again for the same version; "
+                "if it fails again, look at the regions' details",
+            )
+        return version.provisioning_state == "Succeeded" and version.aggregated_state == "Completed"
+
+
+def progress(version: ImageVersion) -> str:
+    """Return one log line: provisioning state and progress per region."""
+    regions = ", ".join(f"{region.region} {region.progress_percent} %" for region in version.regions)
+    return f"version {version.name}: {version.provisioning_state}" + (f"; replicated: {regions}" if regions else "")
