@@ -18,8 +18,7 @@ from golden_pools.errors import AzureRefusedError, OwnershipError
 from golden_pools.hooks import batch_facts
 from golden_pools.hooks.azure import AsyncAzureHook, AzureHook
 from golden_pools.hooks.batch_facts import PoolSettings
-from golden_pools.hooks.compute import PLACE_MISSING
-from golden_pools.hooks.failures import azure_errors, code_of, has_advice, status_of
+from golden_pools.hooks.failures import azure_errors, has_advice, is_absent
 from golden_pools.rules import facts
 from golden_pools.spec.model import Deallocation
 
@@ -81,7 +80,7 @@ class BatchHook(_Batch, AzureHook):
             try:
                 found = self.batch_client().pool.get(group, account, pool).as_dict()
             except HttpResponseError as error:
-                if status_of(error) != 404 or code_of(error).lower() in PLACE_MISSING:
+                if not is_absent(error):
                     raise
                 return None
         return batch_facts.pool(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -241,9 +241,7 @@ def _pool_start_task(task: Json | None) -> facts.PoolStartTask | None:
 def supported_size(sku: Json) -> facts.VmSize:
     """Return a VM size that Batch supports."""
     size = vm_size(str(sku["name"]), str(sku.get("familyName") or ""), sku.get("capabilities") or ())
-    return facts.VmSize(
-        **{**vars(size), "batch_support_ends": _time(sku.get("batchSupportEndOfLife"))},
-    )
+    return replace(size, batch_support_ends=_time(sku.get("batchSupportEndOfLife")))
 
 
 def supported_image(value: Json) -> facts.SupportedImage:

@@ -14,12 +14,9 @@ from azure.core.exceptions import HttpResponseError
 
 from golden_pools.hooks import compute_facts
 from golden_pools.hooks.azure import AzureHook
-from golden_pools.hooks.failures import azure_errors, code_of, status_of
+from golden_pools.hooks.failures import azure_errors, is_absent
 from golden_pools.hooks.operations import GALLERY_API, AsyncOperations, PendingOperation, StartOnly
 from golden_pools.rules import facts
-
-PLACE_MISSING = frozenset({"resourcegroupnotfound", "subscriptionnotfound"})
-"""404 answers that do not mean "there is none yet": a name in the spec is wrong."""
 
 
 class ComputeHook(AzureHook):
@@ -286,7 +283,7 @@ class ComputeHook(AzureHook):
             try:
                 found: Mapping[str, Any] = get().as_dict()
             except HttpResponseError as error:
-                if status_of(error) != 404 or code_of(error).lower() in PLACE_MISSING:
+                if not is_absent(error):
                     raise
                 return None
         return found
@@ -306,7 +303,7 @@ class AsyncComputeHook(AsyncOperations):
             try:
                 found = await self.read(version_id, GALLERY_API, expand="ReplicationStatus")
             except HttpResponseError as error:
-                if status_of(error) != 404 or code_of(error).lower() in PLACE_MISSING:
+                if not is_absent(error):
                     raise
                 return None
         return compute_facts.image_version(found)

@@ -166,6 +166,11 @@ def is_busy(error: AzureError) -> bool:
     return False
 
 
+def is_absent(error: AzureError) -> bool:
+    """Return whether the resource is not there, in a place that is: a missing resource group is a wrong spec."""
+    return status_of(error) == 404 and code_of(error).lower() not in ("resourcegroupnotfound", "subscriptionnotfound")
+
+
 def status_of(error: AzureError) -> int:
     """Return the HTTP status; 0 where there was none, or where it only says that a failed operation was reported."""
     status = int(getattr(error, "status_code", None) or 0)
