@@ -238,6 +238,11 @@ class SupportedImage:
     verified: bool
     support_ends: datetime | None = None
 
+    def is_base(self, base: BaseImage) -> bool:
+        """Return whether ``base`` is this marketplace image; Azure does not keep the case of such names."""
+        ours, theirs = (self.publisher, self.offer, self.sku), (base.publisher, base.offer, base.sku)
+        return all(one.casefold() == (other or "").casefold() for one, other in zip(ours, theirs, strict=True))
+
 
 class AllocationState(StrEnum):
     """Whether a pool is at rest. ``Steady`` does not mean that a resize succeeded."""

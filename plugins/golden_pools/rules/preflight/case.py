@@ -1,0 +1,197 @@
+"""What checks work on, and their register.
+
+A check is a function of a :class:`Case` that yields findings. It says which look-ups it needs; it runs only where the
+plan calls for them and they brought something. A look-up that Azure refused is reported once, with the permission that
+it needs and the checks that could not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+
+from golden_pools.rules.facts import (
+    BatchAccount,
+    Gallery,
+    GalleryDefinition,
+    GoldenVm,
+    ImageVersion,
+    Pool,
+    SupportedImage,
+    VmSize,
+)
+from golden_pools.rules.plan import RunPlan
+from golden_pools.rules.preflight.commands import Commands
+from golden_pools.rules.preflight.findings import Finding, Level
+from golden_pools.spec.model import Publish
+
+Found = TypeVar("Found")
+
+
+class Lookup(StrEnum):
+    """One question to Azure: the member's name is its field in :class:`Observations`, the value its name for people."""
+
+    GOLDEN_VM = "golden VM"
+    GALLERY = "gallery"
+    DEFINITION = "image definition"
+    IMAGE_VERSION = "image version"
+    ACCOUNT = "Batch account"
+    POOLS = "pools"
+    VM_SIZES = "VM sizes"
+    BATCH_VM_SIZES = "Batch VM sizes"
+    SUPPORTED_IMAGES = "supported images"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observations:
+    """What the look-ups saw.
+
+    :param definition: the image definition of the version that the run builds, or of the one it was given
+    :param image_version: the existing version that the run was given
+    :param pools: all pools of the Batch account
+    :param vm_sizes: lower-case name -> size as Compute describes it in the account's region
+    :param batch_vm_sizes: lower-case name -> size as Batch supports it in the account's region
+    :param unreadable: value of a :class:`Lookup` -> what Azure answered, for look-ups that were refused
+    """
+
+    golden_vm: GoldenVm | None = None
+    gallery: Gallery | None = None
+    definition: GalleryDefinition | None = None
+    image_version: ImageVersion | None = None
+    account: BatchAccount | None = None
+    pools: tuple[Pool, ...] = ()
+    vm_sizes: Mapping[str, VmSize] = field(default_factory=dict)
+    batch_vm_sizes: Mapping[str, VmSize] = field(default_factory=dict)
+    supported_images: tuple[SupportedImage, ...] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, lookup: Lookup) -> object:
+        """Return what a look-up brought."""
+        return getattr(self, lookup.name.lower())
+
+
+def lookups(plan: RunPlan) -> frozenset[Lookup]:
+    """Return the look-ups that matter for a plan: a run on an existing version has no golden VM to judge."""
+    always = {
+        Lookup.ACCOUNT,
+        Lookup.POOLS,
+        Lookup.VM_SIZES,
+        Lookup.BATCH_VM_SIZES,
+        Lookup.SUPPORTED_IMAGES,
+    }
+    if not plan.builds_image:
+        return frozenset(always | {Lookup.IMAGE_VERSION, Lookup.DEFINITION})
+    if plan.spec.image.publish is Publish.MANAGED_IMAGE:
+        return frozenset(always | {Lookup.GOLDEN_VM})
+    return frozenset(always | {Lookup.GOLDEN_VM, Lookup.GALLERY, Lookup.DEFINITION})
+
+
+def _found(value: Found | None) -> Found:
+    assert value is not None, "the check does not say that it needs this look-up"
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One check's view of the plan and the observations; ``vm`` and the like are there if the check needs them."""
+
+    check: str
+    plan: RunPlan
+    seen: Observations
+    now: datetime
+
+    @property
+    def az(self) -> Commands:
+        """Commands that show what was seen."""
+        return Commands(self.plan)
+
+    @property
+    def to_gallery(self) -> bool:
+        """Whether the run builds an image version in a gallery."""
+        return self.plan.builds_image and self.plan.spec.image.publish is Publish.GALLERY
+
+    @property
+    def vm(self) -> GoldenVm:
+        """The golden VM."""
+        return _found(self.seen.golden_vm)
+
+    @property
+    def definition(self) -> GalleryDefinition:
+        """The image definition."""
+        return _found(self.seen.definition)
+
+    @property
+    def version(self) -> ImageVersion:
+        """The existing image version."""
+        return _found(self.seen.image_version)
+
+    @property
+    def account(self) -> BatchAccount:
+        """The Batch account."""
+        return _found(self.seen.account)
+
+    def error(self, seen: str, advice: str, az: str) -> Finding:
+        """Return a finding that stops the run."""
+        return Finding(level=Level.ERROR, check=self.check, seen=seen, advice=advice, az=az)
+
+    def warning(self, seen: str, advice: str, az: str) -> Finding:
+        """Return a finding that the reader should know of."""
+        return Finding(level=Level.WARNING, check=self.check, seen=seen, advice=advice, az=az)
+
+    def info(self, seen: str, advice: str, az: str) -> Finding:
+        """Return a finding that explains what the run will do."""
+        return Finding(level=Level.INFO, check=self.check, seen=seen, advice=advice, az=az)
+
+
+Judgement = Callable[[Case], Iterable[Finding]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A registered check.
+
+    :param needs: look-ups that must have brought something
+    :param reads: look-ups that must have been answered, if only by "there is none"
+    """
+
+    id: str
+    needs: tuple[Lookup, ...]
+    reads: tuple[Lookup, ...]
+    judge: Judgement
+
+    @property
+    def asks(self) -> str:
+        """What the check asks: the first line of its docstring."""
+        return (self.judge.__doc__ or "").strip().splitlines()[0]
+
+    def concerns(self, plan: RunPlan) -> bool:
+        """Return whether the plan calls for all the check's look-ups."""
+        return lookups(plan).issuperset((*self.needs, *self.reads))
+
+    def blind(self, seen: Observations) -> bool:
+        """Return whether Azure refused one of the check's look-ups."""
+        return any(lookup in seen.unreadable for lookup in (*self.needs, *self.reads))
+
+    def can_judge(self, seen: Observations) -> bool:
+        """Return whether what the check needs was found."""
+        return not self.blind(seen) and all(seen.of(lookup) is not None for lookup in self.needs)
+
+
+CHECKS: dict[str, Check] = {}
+"""Every check, by id, in the order of the report."""
+
+
+def check(*, needs: tuple[Lookup, ...] = (), reads: tuple[Lookup, ...] = ()) -> Callable[[Judgement], Judgement]:
+    """Register a check; its id is the function's name with dashes, its question the docstring's first line."""
+
+    def register(judge: Judgement) -> Judgement:
+        name = judge.__name__.replace("_", "-")
+        if name in CHECKS:
+            raise ValueError(f"two checks are called {name}")
+        CHECKS[name] = Check(id=name, needs=needs, reads=reads, judge=judge)
+        return judge
+
+    return register

@@ -1,0 +1,110 @@
+"""Azure CLI commands that show what a check saw; they only read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from golden_pools.rules.plan import RunPlan
+from golden_pools.spec.model import normal_region
+
+
+def _with(command: str, query: str) -> str:
+    return f'{command} --query "{query}" --output json' if query else f"{command} --output json"
+
+
+@dataclass(frozen=True)
+class Commands:
+    """The commands for the resources of one plan; ``query`` is a JMESPath that cuts out the value."""
+
+    plan: RunPlan
+
+    @property
+    def _subscription(self) -> str:
+        return f"--subscription {self.plan.spec.subscription}"
+
+    def vm(self, query: str = "") -> str:
+        """Show the golden VM."""
+        vm = self.plan.spec.golden_vm
+        return _with(f"az vm show {self._subscription} --resource-group {vm.resource_group} --name {vm.name}", query)
+
+    def vm_status(self) -> str:
+        """Show the golden VM's instance view: power state, provisioning, generalized flag."""
+        vm = self.plan.spec.golden_vm
+        return _with(
+            f"az vm get-instance-view {self._subscription} --resource-group {vm.resource_group} --name {vm.name}",
+            "instanceView.statuses[].code",
+        )
+
+    def vm_extensions(self) -> str:
+        """List the golden VM's extensions."""
+        vm = self.plan.spec.golden_vm
+        return _with(
+            f"az vm extension list {self._subscription} --resource-group {vm.resource_group} --vm-name {vm.name}",
+            "[].name",
+        )
+
+    def disk(self, disk_id: str | None, query: str) -> str:
+        """Show a managed disk; an unmanaged one shows in the VM only."""
+        if disk_id is None:
+            return self.vm("storageProfile")
+        return _with(f"az disk show --ids {disk_id}", query)
+
+    def gallery(self) -> str:
+        """Show the gallery."""
+        image = self.plan.spec.image
+        return _with(
+            f"az sig show {self._subscription} --resource-group {image.resource_group} --gallery-name {image.gallery}",
+            "",
+        )
+
+    def definition(self, query: str = "") -> str:
+        """Show the image definition."""
+        return _with(f"az sig image-definition show --ids {self.plan.version_id.rsplit('/versions/', 1)[0]}", query)
+
+    def version(self, query: str = "") -> str:
+        """Show the image version with its replication."""
+        return _with(f"az sig image-version show --ids {self.plan.version_id} --expand ReplicationStatus", query)
+
+    def account(self, query: str = "") -> str:
+        """Show the Batch account."""
+        pool = self.plan.spec.pool
+        return _with(
+            f"az batch account show {self._subscription} --resource-group {pool.resource_group} --name {pool.account}",
+            query,
+        )
+
+    def pools(self) -> str:
+        """List the account's pools with their sizes and targets."""
+        pool_id = self.plan.pool_id.rsplit("/", 1)[0]
+        return (
+            f"az rest --method get --url '{pool_id}?api-version=2025-06-01' "
+            '--query "value[].{name: name, size: properties.vmSize, dedicated: properties.currentDedicatedNodes, '
+            'spot: properties.currentLowPriorityNodes, scale: properties.scaleSettings}" --output json'
+        )
+
+    def batch_size(self, location: str) -> str:
+        """Show the VM size as Batch supports it in a region."""
+        size = self.plan.spec.pool.vm_size
+        return _with(
+            f"az batch location list-skus {self._subscription} --location {normal_region(location)}",
+            f"[?name=='{size}']",
+        )
+
+    def compute_size(self, location: str) -> str:
+        """Show the VM size's capabilities in a region."""
+        size = self.plan.spec.pool.vm_size
+        return _with(
+            f"az vm list-skus {self._subscription} --location {normal_region(location)} --size {size} --all",
+            "[].{family: family, capabilities: capabilities}",
+        )
+
+    def compute_usage(self, location: str) -> str:
+        """Show the subscription's vCPU quotas and their use in a region."""
+        return _with(f"az vm list-usage {self._subscription} --location {normal_region(location)}", "")
+
+    def supported_images(self, endpoint: str, query: str = "") -> str:
+        """List the images and node agents that Batch supports."""
+        account = self.plan.spec.pool.account
+        return _with(
+            f"az batch pool supported-images list --account-name {account} --account-endpoint {endpoint}", query
+        )

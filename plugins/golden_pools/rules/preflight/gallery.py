@@ -1,0 +1,173 @@
+"""Checks of the gallery, the image definition and a version that the run was given.
+
+Sources: "Use the Azure Compute Gallery to create a custom image pool", "Troubleshoot shared images in Azure", "Trusted
+Launch for Azure virtual machines".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from golden_pools.rules.preflight.case import Case, Lookup, check
+from golden_pools.rules.preflight.findings import Finding
+
+NEW_DEFINITION = "use a new image.definition: this property of a definition never changes"
+
+
+@check(reads=(Lookup.GALLERY,))
+def gallery_exists(case: Case) -> Iterator[Finding]:
+    """Does the gallery exist?"""
+    if case.seen.gallery is None:
+        image = case.plan.spec.image
+        yield case.error(
+            f"there is no gallery {image.gallery} in resource group {image.resource_group}",
+            f"correct image.gallery, or create it: az sig create --subscription {case.plan.spec.subscription} "
+            f"--resource-group {image.resource_group} --gallery-name {image.gallery}",
+            case.az.gallery(),
+        )
+
+
+@check(needs=(Lookup.GALLERY, Lookup.GOLDEN_VM))
+def gallery_region(case: Case) -> Iterator[Finding]:
+    """Is the gallery in the golden VM's region?"""
+    gallery = case.seen.gallery
+    if gallery and gallery.location != case.vm.location:
+        yield case.info(
+            f"gallery {gallery.name} is in {gallery.location}, the golden VM in {case.vm.location}",
+            "nothing: the version is made in the golden VM's region; only the gallery's own record is elsewhere",
+            case.az.gallery(),
+        )
+
+
+@check(needs=(Lookup.GALLERY, Lookup.GOLDEN_VM), reads=(Lookup.DEFINITION,))
+def definition_is_made(case: Case) -> Iterator[Finding]:
+    """Will the run make the image definition, and with what?"""
+    if case.seen.definition is None:
+        vm = case.vm
+        yield case.info(
+            f"there is no image definition {case.plan.spec.image.definition}",
+            f"nothing: the run makes it: {vm.os_type or vm.os_disk.os_type}, Generalized, generation {vm.generation}, "
+            f"{vm.architecture}, security type Standard, publisher {case.plan.spec.image.publisher}",
+            case.az.definition(),
+        )
+
+
+@check(needs=(Lookup.DEFINITION, Lookup.GOLDEN_VM))
+def definition_fits(case: Case) -> Iterator[Finding]:
+    """Do OS state, system, generation and architecture of the definition equal the golden VM's?"""
+    definition, vm = case.definition, case.vm
+    pairs = (
+        ("osState", definition.os_state, "Generalized"),
+        ("osType", definition.os_type, vm.os_disk.os_type or vm.os_type or definition.os_type),
+        ("hyperVGeneration", definition.hyper_v_generation, vm.generation),
+        ("architecture", definition.architecture, vm.architecture),
+    )
+    for name, has, wanted in pairs:
+        if has.casefold() != wanted.casefold():
+            yield case.error(
+                f"{name} of definition {definition.name} is {has}, the image has {wanted}",
+                NEW_DEFINITION,
+                case.az.definition(name),
+            )
+
+
+@check(needs=(Lookup.DEFINITION, Lookup.GOLDEN_VM))
+def definition_security(case: Case) -> Iterator[Finding]:
+    """Does the definition take versions from a managed image? Its security type decides."""
+    kind = (case.definition.security_type or "Standard").casefold()
+    if kind == "trustedlaunchsupported":
+        yield case.warning(
+            f"definition {case.definition.name} has security type {case.definition.security_type}",
+            "allow for an hour or more per version: Azure validates each for Trusted Launch; a definition with "
+            "SecurityType=Standard spares it",
+            case.az.definition("features"),
+        )
+    elif kind != "standard":
+        yield case.error(
+            f"definition {case.definition.name} has security type {case.definition.security_type}",
+            "use a new image.definition: one of this security type takes no version from a managed image",
+            case.az.definition("features"),
+        )
+
+
+@check(needs=(Lookup.GOLDEN_VM,), reads=(Lookup.DEFINITION,))
+def disk_controller(case: Case) -> Iterator[Finding]:
+    """Does the definition of an image from an NVMe VM say that the image boots from NVMe?"""
+    if (case.vm.disk_controller or "").casefold() != "nvme":
+        return
+    definition = case.seen.definition
+    features = {name.casefold(): value for name, value in definition.features.items()} if definition else {}
+    if "nvme" not in features.get("diskcontrollertypes", "").casefold():
+        yield case.error(
+            "the golden VM uses an NVMe disk controller, the definition lacks the feature DiskControllerTypes",
+            "create the definition by hand: az sig image-definition create with --features "
+            "'SecurityType=Standard DiskControllerTypes=SCSI,NVMe'; or give the golden VM a SCSI controller",
+            case.az.definition("features") if definition else case.az.vm("storageProfile.diskControllerType"),
+        )
+
+
+@check(needs=(Lookup.GOLDEN_VM, Lookup.ACCOUNT))
+def planned_replicas(case: Case) -> Iterator[Finding]:
+    """Does the Batch region get one replica per 300 nodes?"""
+    planned = case.plan.replicas(case.vm.location).get(case.account.location)
+    if case.to_gallery and planned is not None:
+        yield from _few_replicas(case, planned, case.az.account("location"))
+
+
+@check(reads=(Lookup.IMAGE_VERSION,))
+def version_exists(case: Case) -> Iterator[Finding]:
+    """Does the version exist that the run was given?"""
+    if case.seen.image_version is None:
+        yield case.error(
+            f"there is no image version {case.plan.version_id}",
+            "trigger the run again with a version that exists, or without one to build it",
+            f"az sig image-version list --ids {case.plan.version_id.rsplit('/versions/', 1)[0]} --output table",
+        )
+
+
+@check(needs=(Lookup.IMAGE_VERSION, Lookup.ACCOUNT))
+def version_ready(case: Case) -> Iterator[Finding]:
+    """Is the given version complete, and replicated in the Batch region?"""
+    version, region = case.version, case.account.location
+    if version.provisioning_state != "Succeeded":
+        yield case.error(
+            f"version {version.name} has provisioning state {version.provisioning_state}",
+            "wait until it is Succeeded, or give the run another version",
+            case.az.version("provisioningState"),
+        )
+    elif not version.ready_in(region):
+        states = ", ".join(f"{one.region} {one.state}" for one in version.regions) or "none"
+        yield case.error(
+            f"version {version.name} is not replicated in {region}; replication: {states}",
+            f"add {region} to the version's target regions (az sig image-version update), or wait for it",
+            case.az.version("replicationStatus.summary"),
+        )
+
+
+@check(needs=(Lookup.IMAGE_VERSION, Lookup.ACCOUNT))
+def version_replicas(case: Case) -> Iterator[Finding]:
+    """Has the given version one replica per 300 nodes in the Batch region?"""
+    replicas = case.version.target_regions.get(case.account.location)
+    if replicas is not None:
+        yield from _few_replicas(case, replicas, case.az.version("publishingProfile.targetRegions"))
+
+
+def _few_replicas(case: Case, replicas: int, az: str) -> Iterator[Finding]:
+    needed = case.plan.targets.replicas
+    if replicas < needed:
+        yield case.warning(
+            f"{replicas} replica(s) in {case.account.location} for {case.plan.targets.total} nodes",
+            f"set replicas to auto or to {needed}: with fewer, many nodes starting at a time wait or fail",
+            az,
+        )
+
+
+@check(reads=(Lookup.IMAGE_VERSION,))
+def version_subscription(case: Case) -> Iterator[Finding]:
+    """Does the given version lie in the spec's subscription?"""
+    if f"/subscriptions/{case.plan.spec.subscription}/".casefold() not in case.plan.version_id.casefold():
+        yield case.error(
+            f"the version is {case.plan.version_id}, the spec's subscription {case.plan.spec.subscription}",
+            "give the run a version of the spec's subscription",
+            case.az.version("id"),
+        )

@@ -1,0 +1,98 @@
+"""Whether the nodes that a resize brought take work, and how far they are.
+
+Allocated is not ready: ``current == target`` says only that VMs exist.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from golden_pools.rules.facts import NodeCounts, Pool, PoolNodes
+from golden_pools.rules.resize.allocation import wanted
+from golden_pools.rules.resize.verdict import Cause, Verdict, VerdictKind
+from golden_pools.spec.model import Targets
+
+
+def judge_nodes(
+    nodes: PoolNodes | None, targets: Targets, *, share: float, waited: timedelta, allowed: timedelta
+) -> Verdict:
+    """Return whether the allocated nodes take work: ``idle`` or ``running``.
+
+    Unusable nodes and nodes whose start task failed end the wait at once when too many of them leave the acceptable
+    share out of reach. A preempted Spot node is no failure: Batch brings it back when there is capacity, so a pool that
+    lacks only such nodes at the deadline is reached partially.
+
+    :param nodes: node counts; None if the pool is not among Azure's answers (yet)
+    :param waited: since the nodes are allocated
+    :param allowed: for them to become ready
+    """
+    seen = nodes or PoolNodes(pool="")
+    kinds = ((seen.dedicated, targets.dedicated), (seen.spot, targets.spot))
+    reason = f"{_states('dedicated', seen.dedicated)}; {_states('Spot', seen.spot)}; targets {_named(targets)}"
+    if all(counts.ready >= target for counts, target in kinds):
+        return Verdict(kind=VerdictKind.REACHED, reason=reason, code=Cause.AT_TARGET)
+    if any(counts.failed > target - wanted(target, share) for counts, target in kinds if target):
+        return Verdict(
+            kind=VerdictKind.GIVE_UP,
+            reason=reason,
+            code=Cause.NODES_FAILED,
+            advice=(
+                "starttaskfailed: read stdout.txt and stderr.txt of the start task on a failed node; "
+                "unusable: check that the image was generalized, that pool.node_agent_sku fits its system, "
+                "and that the subnet's NSG, routes and DNS let nodes reach Batch. Failed nodes are billed"
+            ),
+        )
+    if waited < allowed:
+        return Verdict(kind=VerdictKind.WAIT, reason=reason, code=Cause.ON_ITS_WAY)
+    standing = (seen.dedicated.ready, seen.spot.ready + seen.spot.by_state.get("preempted", 0))
+    enough = all(have >= wanted(target, share) for have, (_, target) in zip(standing, kinds, strict=True))
+    return Verdict(
+        kind=VerdictKind.PARTIAL if enough else VerdictKind.GIVE_UP,
+        reason=f"{reason}; waited {duration(waited)}",
+        code=Cause.NODES_LATE,
+        advice=(
+            "raise resize.ready_minutes if nodes are still starting (large images and long start tasks take time); "
+            "otherwise look at the nodes' state in the Azure portal"
+        ),
+    )
+
+
+def _states(kind: str, counts: NodeCounts) -> str:
+    present = ", ".join(f"{count} {state}" for state, count in sorted(counts.by_state.items()) if count)
+    return f"{kind}: {present or 'none'}"
+
+
+def _named(targets: Targets) -> str:
+    return f"{targets.dedicated} dedicated, {targets.spot} Spot"
+
+
+def progress(pool: Pool, nodes: PoolNodes | None, targets: Targets, elapsed: timedelta, allowed: timedelta) -> str:
+    """Return the log line of an observation: ``12/20 ready, 1 starting, 0 failed, 4m10s of 30m``.
+
+    Without node counts it says how many nodes are allocated.
+    """
+    return f"{headcount(pool, nodes, targets)}, {duration(elapsed)} of {duration(allowed)}"
+
+
+def headcount(pool: Pool, nodes: PoolNodes | None, targets: Targets) -> str:
+    """Return the part of the log line that changes only when the nodes do; log a line when it differs."""
+    if nodes is None:
+        return f"{pool.current_total}/{targets.total} allocated"
+    kinds = (nodes.dedicated, nodes.spot)
+    ready, failed = sum(kind.ready for kind in kinds), sum(kind.failed for kind in kinds)
+    preempted = nodes.spot.by_state.get("preempted", 0)
+    starting = sum(kind.total for kind in kinds) - ready - failed - preempted
+    gone = f", {preempted} preempted" if preempted else ""
+    return f"{ready}/{targets.total} ready, {starting} starting, {failed} failed{gone}"
+
+
+def duration(span: timedelta) -> str:
+    """Return a span as people say it: ``45s``, ``4m10s``, ``30m``, ``2h05m``."""
+    seconds = int(span.total_seconds())
+    if seconds < 60:
+        return f"{seconds}s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes}m{seconds:02}s" if seconds else f"{minutes}m"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if minutes else f"{hours}h"
