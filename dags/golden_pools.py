@@ -100,7 +100,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
         plan = PlanRunOperator(task_id="plan", pool=pool, doc_md="Spec and form become the run plan.")
         preflight = PreflightOperator(task_id="preflight", doc_md="Reads only. All findings at once; errors stop here.")
 
-        with TaskGroup("image", tooltip="Golden VM to image version") as build:
+        with TaskGroup("image", tooltip="Golden VM to image version"):
             stop = StopGoldenVmOperator(task_id="stop_golden_vm", doc_md="Only with `capture: deallocated`.")
             snapshot = SnapshotGoldenVmOperator(task_id="snapshot", doc_md="OS disk and all data disks, side by side.")
             start = StartGoldenVmOperator(
@@ -120,7 +120,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             chain(stop, snapshot, [start, managed_image])
             managed_image >> publish
 
-        with TaskGroup("pool", tooltip="Image version to nodes") as use:
+        with TaskGroup("pool", tooltip="Image version to nodes"):
             refresh = RefreshPoolOperator(
                 task_id="refresh",
                 # The image group is skipped where the run uses a version that is there.

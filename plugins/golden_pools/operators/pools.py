@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -62,9 +63,38 @@ class PoolStageOperator(StageOperator):
             timeout=within + pause + GRACE,
         )
 
+    def execute(self, context: Context) -> dict[str, Any] | None:
+        """Take the next step.
+
+        Where the answer to a write of ours was lost, its repetition meets our own change and looks like somebody
+        else's: so the first conflict makes the task look again, and only the second one is believed.
+        """
+        try:
+            return self.next_step(context)
+        except OwnershipError as conflict:
+            self.log.warning("Looking again after a conflict: %s", conflict)
+            return self.next_step(context)
+
+    @abstractmethod
+    def next_step(self, context: Context) -> dict[str, Any] | None:
+        """Look at the pool and do what follows: write, defer, or return the stage's result."""
+
     def find(self, hook: BatchHook, plan: RunPlan) -> Pool | None:
         """Return the pool as it is now."""
         return hook.pool(plan.spec.pool.resource_group, plan.spec.pool.account, plan.pool)
+
+    def resize(self, hook: BatchHook, plan: RunPlan, pool: Pool, targets: Targets, *, timeout: timedelta) -> Pool:
+        """Ask for a resize of the pool as it was seen; returns the pool in Azure's answer."""
+        return hook.resize_pool(
+            plan.spec.pool.resource_group,
+            plan.spec.pool.account,
+            plan.pool,
+            dedicated=targets.dedicated,
+            spot=targets.spot,
+            timeout=timeout,
+            etag=pool.etag,
+            deallocation=plan.spec.refresh.deallocation,
+        )
 
 
 class RefreshPoolOperator(PoolStageOperator):
@@ -78,9 +108,9 @@ class RefreshPoolOperator(PoolStageOperator):
 
     ui_color = "#e3f1ee"
 
-    def execute(self, context: Context) -> dict[str, Any] | None:
-        """Take the next step; returns the action and the image before as soon as the pool is on the image."""
-        from golden_pools.hooks.batch import BatchHook
+    def next_step(self, context: Context) -> dict[str, Any] | None:
+        """Return the action and the image before, as soon as the pool is on the image."""
+        from golden_pools.hooks.batch import BatchHook, PoolSettings
 
         plan = self.plan_for_writing(context)
         store = StateStore(context, plan.image_id)
@@ -91,13 +121,18 @@ class RefreshPoolOperator(PoolStageOperator):
             self.log.info("Pool %s: %s (%s)", plan.pool, step.kind, step.reason)
             for change in step.changes:
                 self.log.info("  %s", change)
+            where = (plan.spec.pool.resource_group, plan.spec.pool.account, plan.pool)
+            settings = PoolSettings.of(
+                plan.spec.pool, image_id=plan.image_id, metadata={"golden_pools_run": plan.run_id}, tags=plan.tags
+            )
             if step.kind is StepKind.CREATE:
                 kept = store.keep(action="created")
-                hook.create_pool(plan.spec.pool, plan.pool, image_id=plan.image_id, tags=plan.tags)
+                hook.create_pool(*where, settings)
             elif step.kind is StepKind.PATCH:
                 assert pool is not None
                 kept = store.keep(action="refreshed")
-                hook.update_pool(pool, plan.spec.pool, image_id=plan.image_id, changes=step.changes)
+                empty = any(change.needs_empty_pool for change in step.changes)
+                (hook.update_pool_image if empty else hook.update_pool_settings)(*where, settings, etag=pool.etag)
             elif step.kind is StepKind.DRAIN:
                 assert pool is not None
                 self._drain(hook, plan, pool, store)
@@ -124,9 +159,7 @@ class RefreshPoolOperator(PoolStageOperator):
             )
         attempt = store.keep(drain_attempts=kept["drain_attempts"] + 1)["drain_attempts"]
         empty = Targets()
-        answer = hook.resize_pool(
-            pool, empty, timeout=max(left, timedelta(minutes=5)), deallocation=plan.spec.refresh.deallocation
-        )
+        answer = self.resize(hook, plan, pool, empty, timeout=max(left, timedelta(minutes=5)))
         # The deadline bounds the drain, not a number of resizes; within it a resize that timed out is asked again.
         settings = Resize(attempts=20)
         request = ResizeRequest.sent(
@@ -153,7 +186,7 @@ class ResizePoolOperator(PoolStageOperator):
 
     ui_color = "#e3f1ee"
 
-    def execute(self, context: Context) -> dict[str, Any] | None:
+    def next_step(self, context: Context) -> dict[str, Any] | None:
         """Ask for a resize, or adopt the one that an earlier try asked for, and wait for it."""
         from golden_pools.hooks.batch import BatchHook
 
@@ -239,7 +272,7 @@ class ResizePoolOperator(PoolStageOperator):
             _named(plan.targets),
             duration(timeout),
         )
-        answer = hook.resize_pool(pool, plan.targets, timeout=timeout, deallocation=plan.spec.refresh.deallocation)
+        answer = self.resize(hook, plan, pool, plan.targets, timeout=timeout)
         request = ResizeRequest.sent(pool, answer, targets=plan.targets, settings=settings, attempt=attempt)
         store.keep(request=request.to_dict())
         return request

@@ -1,4 +1,4 @@
-"""Stage ``preflight``: look at everything the run needs, report all findings at once, stop before anything is written."""
+"""Stage ``preflight``: look at all that the run needs, report all findings at once, stop before anything is written."""
 
 from __future__ import annotations
 

@@ -228,6 +228,7 @@ def _version_id(spec: PoolSpec, version: str, faults: list[str]) -> str | None:
     if _VERSION.match(version) and spec.image.publish is Publish.GALLERY:
         return f"{definition_id(spec)}/versions/{version}"
     faults.append(
-        f"image_version is {version!r}; allowed: Major.Minor.Patch of the spec's own definition, or the full ARM id of a version"
+        f"image_version is {version!r}; allowed: Major.Minor.Patch of the spec's own definition, "
+        "or the full ARM id of a version"
     )
     return None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from golden_pools.hooks.operations import AsyncOperations, PendingOperation
 
 FIRST_LOOK_SECONDS = 2.0
-"""In Airflow 3.3.2 an event that fires before the worker has reported its deferral is lost: no trigger fires at once."""
+"""In Airflow 3.3.2 an event that fires before the worker has reported its deferral is lost: triggers wait."""
 
 
 class OperationsTrigger(BaseTrigger):
