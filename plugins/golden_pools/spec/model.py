@@ -1,35 +1,108 @@
 """The pool spec: one YAML file per pool, ``include/pools/<pool>.yaml``.
 
 This model is the single source: it validates the file, makes the JSON schema for editors and the README's table of
-fields. Name rules: "Naming rules and restrictions for Azure resources"; node limits: "Batch service quotas and
-limits" and "Use a managed image to create a custom image pool".
+fields. Numbers and booleans are strict (``"2"`` is no number, ``2.0`` no count, ``1`` no ``true``), since YAML has real
+types and a wrong one is a slip of the pen. Rules that look at two fields stand on the later field and not on the whole
+part, so that they speak up beside other faults of the same part.
+
+Name rules: "Naming rules and restrictions for Azure resources"; node limits: "Batch service quotas and limits" and "Use
+a managed image to create a custom image pool".
 """
 
 from __future__ import annotations
 
 import math
+import re
+from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
+
+from golden_pools.spec.suggest import did_you_mean
 
 POOL_NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,62}[A-Za-z0-9_])?$"
 """Batch allows 1 to 64 letters, digits, ``-`` and ``_``; snapshots and images, which carry the pool's name, may not
 begin with a sign nor end with a dash."""
 
+LONGEST_STEM = 80 - len("-20261122T041500-data-63")
+"""What the longest name that a run composes leaves of Azure's 80 characters for a snapshot's name."""
+
 NODES_PER_REPLICA = 300
 """Batch wants at least one replica per 300 nodes ("Use the Azure Compute Gallery to create a custom image pool")."""
 
-ResourceGroupName = Annotated[str, StringConstraints(pattern=r"^[\w().-]{0,89}[\w()-]$")]
-ComputeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([\w.-]{0,78}\w)?$")]
-ImageStem = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,51}$")]
-GalleryName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.]{0,78}[A-Za-z0-9])?$")]
-BatchAccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{3,24}$")]
-SubscriptionId = Annotated[
-    str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$", to_lower=True)
-]
-ImageVersionName = Annotated[str, StringConstraints(pattern=r"^\d{1,10}\.\d{1,10}\.\d{1,10}$")]
+MOST_DEDICATED_NODES = 2500
+"""Dedicated nodes of all pools on one custom image ("Use a managed image to create a custom image pool")."""
+
+MOST_SPOT_NODES = 1000
+"""Spot nodes of all pools on one custom image (same article)."""
+
+MOST_COMMUNICATING_NODES = 100
+"""Nodes of a pool with inter-node communication in a Batch-service account ("Batch service quotas and limits")."""
+
+_RESOURCE_GROUP = r"^[\w().-]{0,89}[\w()-]$"
+_VM_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?$"
+_REGION = r"^[A-Za-z][A-Za-z0-9 ]*$"
+_IMAGE_STEM = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_STEM - 1}}}$"
+_GALLERY = r"^[A-Za-z0-9]([A-Za-z0-9_.]{0,78}[A-Za-z0-9])?$"
+_DEFINITION = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$"
+_PUBLISHER = r"^[A-Za-z0-9_.-]{1,128}$"
+_BATCH_ACCOUNT = r"^[a-z0-9]{3,24}$"
+_SUBSCRIPTION = r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
+_VM_SIZE = r"^[A-Za-z]+_[A-Za-z0-9_-]+$"
+_NODE_AGENT = r"^batch\.node\.[a-z]+ [a-z0-9.]+$"
+# Azure itself writes the fixed segments of an id in different cases: the portal resourceGroups, others resourcegroups.
+_SUBNET_ID = (
+    r"^/subscriptions/[^/]+/resource[Gg]roups/[^/]+/providers/[Mm]icrosoft\.[Nn]etwork"
+    r"/virtual[Nn]etworks/[^/]+/subnets/[^/]+$"
+)
+_IDENTITY_ID = (
+    r"^/subscriptions/[^/]+/resource[Gg]roups/[^/]+/providers/[Mm]icrosoft\.[Mm]anaged[Ii]dentity"
+    r"/user[Aa]ssigned[Ii]dentities/[^/]+$"
+)
+_CONNECTION = r"^[A-Za-z0-9_.-]+$"
+
+PATTERN_IN_WORDS = {
+    POOL_NAME_PATTERN: (
+        "1 to 64 letters, digits, dashes and underscores, beginning with a letter or digit, not ending with a dash"
+    ),
+    _RESOURCE_GROUP: "1 to 90 letters, digits, _ . - ( and ), not ending with a period",
+    _VM_NAME: "1 to 64 letters, digits, _ . and -, beginning with a letter or digit, not ending with . or -",
+    _REGION: "a region's name, such as westeurope",
+    _IMAGE_STEM: f"1 to {LONGEST_STEM} letters, digits, dashes and underscores, beginning with a letter or digit",
+    _GALLERY: "1 to 80 letters, digits, _ and . (no dash), beginning and ending with a letter or digit",
+    _DEFINITION: "1 to 80 letters, digits, _ . and -, beginning with a letter or digit, not ending with . or -",
+    _PUBLISHER: "1 to 128 letters, digits, _ . and -",
+    _BATCH_ACCOUNT: "3 to 24 lower-case letters and digits",
+    _SUBSCRIPTION: "a subscription id, such as 11111111-1111-1111-1111-111111111111",
+    _VM_SIZE: "a VM size, such as Standard_D4s_v5",
+    _NODE_AGENT: "a node agent SKU, such as batch.node.ubuntu 22.04",
+    _SUBNET_ID: (
+        "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<network>/subnets/<subnet>"
+    ),
+    _IDENTITY_ID: (
+        "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>"
+    ),
+    _CONNECTION: "letters, digits, _ . and -",
+}
+"""What each pattern of the spec means, for people: faults and the table of fields say this, never the pattern."""
+
+ResourceGroupName = Annotated[str, StringConstraints(pattern=_RESOURCE_GROUP)]
+RegionName = Annotated[str, StringConstraints(pattern=_REGION)]
+Replicas = Literal["auto"] | Annotated[StrictInt, Field(ge=1, le=100)]
 
 
 class Part(BaseModel):
@@ -48,11 +121,11 @@ class Capture(StrEnum):
 class GoldenVm(Part):
     """The VM whose disks become the image."""
 
-    resource_group: ResourceGroupName = Field(description="Resource group of the VM.")
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([\w.-]{0,62}\w)?$")] = Field(
-        description="Name of the VM."
+    resource_group: ResourceGroupName = Field(description="Resource group of the VM.", examples=["golden"])
+    name: Annotated[str, StringConstraints(pattern=_VM_NAME)] = Field(
+        description="Name of the VM.", examples=["golden-vm"]
     )
-    generalized: bool = Field(
+    generalized: StrictBool = Field(
         default=False,
         description=(
             "You assert that the guest is generalized (sysprep, waagent -deprovision+user). ARM cannot see it; without "
@@ -67,7 +140,9 @@ class GoldenVm(Part):
         ),
     )
     allowed_extensions: tuple[str, ...] = Field(
-        default=(), description="Names of VM extensions that preflight tolerates; Batch may clash with any."
+        default=(),
+        description="Names of VM extensions that preflight tolerates; Batch may clash with any.",
+        examples=[["AzureMonitorLinuxAgent"]],
     )
 
 
@@ -81,8 +156,8 @@ class Publish(StrEnum):
 class TargetRegion(Part):
     """One region that gets replicas of the image version."""
 
-    name: str = Field(min_length=1, description="Region, such as `westeurope`.")
-    replicas: Literal["auto"] | Annotated[int, Field(ge=1, le=100)] = Field(
+    name: RegionName = Field(description="Name of the region.", examples=["northeurope"])
+    replicas: Replicas = Field(
         default="auto", description="Replicas in this region; `auto` is one per 300 nodes of the pool's targets."
     )
 
@@ -90,32 +165,82 @@ class TargetRegion(Part):
 class Image(Part):
     """The managed image and the gallery version made from it."""
 
-    resource_group: ResourceGroupName = Field(
-        description="Resource group of the snapshots, the managed image and the gallery."
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"publish": {"const": "managed_image"}}, "required": ["publish"]},
+            "then": {"properties": {"legacy_direct_pool": {"const": True}}, "required": ["legacy_direct_pool"]},
+            "else": {
+                "properties": {
+                    "gallery": {"type": "string"},
+                    "definition": {"type": "string"},
+                    "legacy_direct_pool": {"const": False},
+                },
+                "required": ["gallery", "definition"],
+            },
+        }
     )
-    name: ImageStem | None = Field(
-        default=None, description="Stem of the snapshots' and managed images' names; the pool's name if absent."
+
+    resource_group: ResourceGroupName = Field(
+        description="Resource group of the snapshots, the managed image and the gallery.", examples=["images"]
+    )
+    name: Annotated[str, StringConstraints(pattern=_IMAGE_STEM)] | None = Field(
+        default=None,
+        description="Stem of the snapshots' and managed images' names; the pool's name if absent.",
+        examples=["render-farm"],
     )
     publish: Publish = Field(
         default=Publish.GALLERY,
         description="`gallery`, or `managed_image`: the direct pool that Azure retired on 2026-03-31.",
     )
-    legacy_direct_pool: bool = Field(
-        default=False, description="Must be true for `publish: managed_image`, so that nobody takes that road unawares."
+    legacy_direct_pool: StrictBool = Field(
+        default=False,
+        validate_default=True,
+        description="Must be true for `publish: managed_image`, so that nobody takes that road unawares.",
     )
-    gallery: GalleryName | None = Field(default=None, description="Azure Compute Gallery; it must exist.")
-    definition: ComputeName | None = Field(
-        default=None, description="Image definition; made with explicit generation and security type if missing."
+    gallery: Annotated[str, StringConstraints(pattern=_GALLERY)] | None = Field(
+        default=None,
+        validate_default=True,
+        description="Azure Compute Gallery; it must exist. Needed with `publish: gallery`.",
+        examples=["golden_gallery"],
     )
-    publisher: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,128}$")] = Field(
+    definition: Annotated[str, StringConstraints(pattern=_DEFINITION)] | None = Field(
+        default=None,
+        validate_default=True,
+        description=(
+            "Image definition; made with explicit generation and security type if missing. "
+            "Needed with `publish: gallery`."
+        ),
+        examples=["render-farm"],
+    )
+    publisher: Annotated[str, StringConstraints(pattern=_PUBLISHER)] = Field(
         default="GoldenPools", description="Publisher of a definition that has to be made."
     )
     target_regions: tuple[TargetRegion, ...] = Field(
         default=(), description="Regions besides the golden VM's own, which always gets replicas."
     )
-    replicas: Literal["auto"] | Annotated[int, Field(ge=1, le=100)] = Field(
+    replicas: Replicas = Field(
         default="auto", description="Replicas in the golden VM's own region; `auto` is one per 300 nodes."
     )
+
+    @field_validator("legacy_direct_pool")
+    @classmethod
+    def _legacy_is_deliberate(cls, legacy: bool, info: ValidationInfo) -> bool:
+        publish = info.data.get("publish")
+        if publish is Publish.MANAGED_IMAGE and not legacy:
+            raise ValueError(
+                "true with publish: managed_image, if your account still takes the pools that Azure retired on "
+                "2026-03-31; otherwise use publish: gallery"
+            )
+        if publish is Publish.GALLERY and legacy:
+            raise ValueError("true only with publish: managed_image")
+        return legacy
+
+    @field_validator("gallery", "definition")
+    @classmethod
+    def _gallery_is_complete(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is None and info.data.get("publish") is Publish.GALLERY:
+            raise ValueError("a name; publish: gallery needs gallery and definition")
+        return name
 
     @field_validator("target_regions")
     @classmethod
@@ -125,27 +250,16 @@ class Image(Part):
             raise ValueError(f"each region once, but {', '.join(twice)} stands more than once")
         return regions
 
-    @model_validator(mode="after")
-    def _route_is_complete(self) -> Image:
-        if self.publish is Publish.GALLERY:
-            missing = [name for name in ("gallery", "definition") if getattr(self, name) is None]
-            if missing:
-                raise ValueError(f"publish: gallery needs {' and '.join(missing)}")
-            if self.legacy_direct_pool:
-                raise ValueError("legacy_direct_pool only goes with publish: managed_image")
-        elif not self.legacy_direct_pool:
-            raise ValueError(
-                "Azure retired pools made directly from a managed image on 2026-03-31; "
-                "use publish: gallery, or say legacy_direct_pool: true if your account still takes them"
-            )
-        return self
-
 
 class Targets(Part):
     """How many nodes the pool should have."""
 
-    dedicated: int = Field(default=0, ge=0, description="Dedicated nodes.")
-    spot: int = Field(default=0, ge=0, description="Spot nodes (low priority in Batch-service accounts).")
+    dedicated: Annotated[StrictInt, Field(ge=0, le=MOST_DEDICATED_NODES)] = Field(
+        default=0, description="Dedicated nodes; a warning above 2,000, where Microsoft's pages disagree."
+    )
+    spot: Annotated[StrictInt, Field(ge=0, le=MOST_SPOT_NODES)] = Field(
+        default=0, description="Spot nodes (low priority in Batch-service accounts)."
+    )
 
     @property
     def total(self) -> int:
@@ -161,58 +275,74 @@ class Targets(Part):
 class StartTask(Part):
     """What every node runs before it takes work."""
 
-    command_line: str = Field(min_length=1, description="Command line, run without a shell.")
-    elevated: bool = Field(default=False, description="Run as administrator.")
-    wait_for_success: bool = Field(default=True, description="The node takes work only after the task succeeded.")
-    max_retries: int = Field(default=0, ge=-1, le=100, description="Retries on a node; -1 is without end.")
-    environment: dict[str, str] = Field(default_factory=dict, description="Environment variables; never a secret.")
+    command_line: str = Field(
+        min_length=1, description="Command line, run without a shell.", examples=["/bin/bash -c 'echo ready'"]
+    )
+    elevated: StrictBool = Field(default=False, description="Run as administrator.")
+    wait_for_success: StrictBool = Field(default=True, description="The node takes work only after the task succeeded.")
+    max_retries: Annotated[StrictInt, Field(ge=-1, le=100)] = Field(
+        default=0, description="Retries on a node; -1 is without end."
+    )
+    environment: dict[str, str] = Field(
+        default_factory=dict, description="Environment variables; never a secret.", examples=[{"LOG_LEVEL": "info"}]
+    )
 
 
 class Network(Part):
     """Where the nodes' network cards are."""
 
-    subnet_id: Annotated[
-        str,
-        StringConstraints(
-            pattern=r"(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Network/virtualNetworks/[^/]+/subnets/[^/]+$"
-        ),
-    ] = Field(description="Full ARM id of the subnet.")
-    public_addresses: bool = Field(default=True, description="Nodes get public IP addresses from Batch.")
+    subnet_id: Annotated[str, StringConstraints(pattern=_SUBNET_ID)] = Field(description="Full ARM id of the subnet.")
+    public_addresses: StrictBool = Field(default=True, description="Nodes get public IP addresses from Batch.")
+
+
+def _not_ours(name: str) -> str:
+    if name.startswith("golden_pools_"):
+        raise ValueError("a name that does not begin with golden_pools_: the run itself writes those")
+    return name
 
 
 class Pool(Part):
     """The Batch pool; its id is the spec file's name."""
 
-    resource_group: ResourceGroupName = Field(description="Resource group of the Batch account.")
-    account: BatchAccountName = Field(description="Batch account.")
-    vm_size: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]+_\w+$")] = Field(
-        description="VM size of the nodes, such as `Standard_D4s_v5`."
+    resource_group: ResourceGroupName = Field(description="Resource group of the Batch account.", examples=["batch"])
+    account: Annotated[str, StringConstraints(pattern=_BATCH_ACCOUNT)] = Field(
+        description="Batch account.", examples=["goldenbatch"]
     )
-    node_agent_sku: str = Field(
-        min_length=1, description="Node agent that fits the golden VM's system, such as `batch.node.ubuntu 22.04`."
+    vm_size: Annotated[str, StringConstraints(pattern=_VM_SIZE)] = Field(
+        description="VM size of the nodes.", examples=["Standard_D4s_v5"]
+    )
+    node_agent_sku: Annotated[str, StringConstraints(pattern=_NODE_AGENT)] = Field(
+        description="Node agent that fits the golden VM's system.", examples=["batch.node.ubuntu 22.04"]
     )
     targets: Targets = Field(description="Node counts that the run brings the pool to.")
     start_task: StartTask | None = Field(default=None, description="Start task of every node.")
     network: Network | None = Field(default=None, description="Subnet; Batch's own network if absent.")
-    identities: tuple[
-        Annotated[
-            str,
-            StringConstraints(
-                pattern=r"(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/[^/]+$"
-            ),
-        ],
-        ...,
-    ] = Field(default=(), description="Full ARM ids of user-assigned identities of the nodes.")
-    metadata: dict[str, str] = Field(default_factory=dict, description="Metadata of the pool, beside our own.")
-    task_slots_per_node: int = Field(default=1, ge=1, le=256, description="Tasks that a node runs at a time.")
-    inter_node_communication: bool = Field(default=False, description="Nodes may talk to each other (MPI).")
+    identities: tuple[Annotated[str, StringConstraints(pattern=_IDENTITY_ID)], ...] = Field(
+        default=(), description="Full ARM ids of user-assigned identities of the nodes."
+    )
+    metadata: dict[Annotated[str, AfterValidator(_not_ours)], str] = Field(
+        default_factory=dict,
+        description="Metadata of the pool, beside our own.",
+        examples=[{"team": "rendering"}],
+        json_schema_extra={"propertyNames": {"not": {"pattern": "^golden_pools_"}}},
+    )
+    task_slots_per_node: Annotated[StrictInt, Field(ge=1, le=256)] = Field(
+        default=1, description="Tasks that a node runs at a time; Azure takes at most four per core."
+    )
+    inter_node_communication: StrictBool = Field(
+        default=False,
+        description=f"Nodes may talk to each other (MPI); at most {MOST_COMMUNICATING_NODES} nodes then.",
+    )
 
-    @field_validator("metadata")
+    @field_validator("inter_node_communication")
     @classmethod
-    def _metadata_not_ours(cls, metadata: dict[str, str]) -> dict[str, str]:
-        if ours := sorted(name for name in metadata if name.startswith("golden_pools_")):
-            raise ValueError(f"names that begin with golden_pools_ are written by the run itself: {', '.join(ours)}")
-        return metadata
+    def _few_nodes_communicate(cls, communicating: bool, info: ValidationInfo) -> bool:
+        targets = info.data.get("targets")
+        if communicating and targets is not None and targets.total > MOST_COMMUNICATING_NODES:
+            raise ValueError(
+                f"true only up to {MOST_COMMUNICATING_NODES} nodes in all, and the targets are {targets.total:,}"
+            )
+        return communicating
 
 
 class Strategy(StrEnum):
@@ -238,74 +368,98 @@ class Refresh(Part):
     deallocation: Deallocation = Field(
         default=Deallocation.TASK_COMPLETION, description="What happens to running tasks when the pool shrinks."
     )
-    drain_minutes: int = Field(
-        default=60, ge=5, le=10080, description="Longest wait for the pool to be empty, for all attempts together."
+    drain_minutes: Annotated[StrictInt, Field(ge=5, le=10080)] = Field(
+        default=60, description="Longest wait for the pool to be empty, for all attempts together."
     )
 
 
 class Resize(Part):
     """How hard a run tries to bring the pool to its targets."""
 
-    timeout_minutes: int | None = Field(
+    timeout_minutes: Annotated[StrictInt, Field(ge=5, le=10080)] | None = Field(
         default=None,
-        ge=5,
-        le=10080,
         description=(
             "Time for one attempt; Azure refuses less than 5. If absent: 15 per 1,000 nodes, "
             "at least 15, and at least 30 above 300 nodes."
         ),
     )
-    attempts: int = Field(default=3, ge=1, le=20, description="Resizes in one run, the first one included.")
-    back_off_minutes: int = Field(
-        default=2, ge=0, le=240, description="Pause before a resize that failed for lack of capacity is asked again."
+    attempts: Annotated[StrictInt, Field(ge=1, le=20)] = Field(
+        default=3, description="Resizes in one run, the first one included."
     )
-    smallest_acceptable_share: float = Field(
-        default=1.0, gt=0, le=1, description="Share of the targets that has to be ready for the run to succeed."
+    back_off_minutes: Annotated[StrictInt, Field(ge=0, le=240)] = Field(
+        default=2, description="Pause before a resize that failed for lack of capacity is asked again."
     )
-    ready_minutes: int = Field(
-        default=30, ge=1, le=1440, description="Time for allocated nodes to become ready (idle or running)."
+    smallest_acceptable_share: Annotated[StrictFloat, Field(gt=0, le=1)] = Field(
+        default=1.0, description="Share of the targets that has to be ready for the run to succeed."
+    )
+    ready_minutes: Annotated[StrictInt, Field(ge=1, le=1440)] = Field(
+        default=30, description="Time for allocated nodes to become ready (idle or running)."
     )
 
 
 class Schedule(Part):
     """When the run starts by itself."""
 
-    cron: str = Field(description="Cron expression with five fields, such as `0 2 * * *`.")
+    cron: str = Field(description="Cron expression: minute, hour, day, month, weekday.", examples=["0 2 * * *"])
     timezone: str = Field(
-        default="UTC", description="IANA zone; the run starts at this wall-clock time in summer and winter."
+        default="UTC",
+        description="IANA zone; the run starts at this wall-clock time in summer and winter.",
+        examples=["Europe/Berlin"],
     )
 
     @field_validator("timezone")
     @classmethod
     def _zone_exists(cls, zone: str) -> str:
-        if zone not in available_timezones():
-            raise ValueError("no such IANA timezone")
+        if zone not in _timezones():
+            raise ValueError(f"an IANA timezone, such as Europe/Berlin{did_you_mean(zone, _timezones())}")
         return zone
 
     @field_validator("cron")
     @classmethod
     def _cron_is_valid(cls, cron: str) -> str:
-        from croniter import croniter  # comes with Airflow, which uses it for the same question
+        if len(cron.split()) != 5 or _MEANS_ANOTHER_TIME_EACH_TIME.search(cron):
+            raise ValueError("a cron expression with five fields (minute hour day month weekday), such as 0 2 * * *")
+        from croniter import (  # type: ignore[import-untyped] # comes with Airflow, which asks it the same question
+            CroniterError,
+            croniter,
+        )
 
-        if len(cron.split()) != 5 or not croniter.is_valid(cron):
-            raise ValueError("not a cron expression with five fields (minute hour day month weekday)")
+        try:
+            croniter(cron, datetime(2026, 1, 1)).get_next()  # noqa: DTZ001 - asks whether, not when
+        except CroniterError as error:
+            raise ValueError(
+                f"a cron expression that comes true, minute hour day month weekday, such as 0 2 * * * ({error})"
+            ) from error
         return cron
 
 
 class PoolSpec(Part):
     """Everything a team says about one pool."""
 
-    connection: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")] = Field(
+    connection: Annotated[str, StringConstraints(pattern=_CONNECTION)] = Field(
         default="azure_default", description="Airflow connection of type `azure`."
     )
-    subscription: SubscriptionId = Field(description="Subscription of the golden VM, the image and the Batch account.")
+    subscription: Annotated[str, StringConstraints(pattern=_SUBSCRIPTION, to_lower=True)] = Field(
+        description="Subscription of the golden VM, the image and the Batch account.",
+        examples=["11111111-1111-1111-1111-111111111111"],
+    )
     owner: str = Field(default="data-team", min_length=1, description="Owner shown in Airflow.")
-    golden_vm: GoldenVm
-    image: Image
-    pool: Pool
-    refresh: Refresh = Refresh()
-    resize: Resize = Resize()
+    golden_vm: GoldenVm = Field(description="The VM whose disks become the image.")
+    image: Image = Field(description="The managed image and the gallery version made from it.")
+    pool: Pool = Field(description="The Batch pool; its id is the file's name.")
+    refresh: Refresh = Field(default=Refresh(), description="How the pool gets onto the new image version.")
+    resize: Resize = Field(default=Resize(), description="How hard a run tries to bring the pool to its targets.")
     schedule: Schedule | None = Field(default=None, description="Absent: the DAG runs by hand only.")
+
+
+_MEANS_ANOTHER_TIME_EACH_TIME = re.compile(r"\b[HR]\b", re.IGNORECASE)
+"""croniter's hashed and random fields: a schedule that moves at every reading of the file is none."""
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    """All IANA zones; the first look goes through the file system."""
+    return frozenset(available_timezones())
 
 
 def normal_region(name: str) -> str:

@@ -1,0 +1,104 @@
+"""What Azure allows in numbers, for a spec that is well-formed: the same for a file and for a run's changed targets.
+
+Sources: "Use a managed image to create a custom image pool" (2,500 dedicated or 1,000 Spot nodes), "Batch service
+quotas and limits" (2,000 dedicated or 1,000 Spot; 100 or 80 nodes with inter-node communication), "Use the Azure
+Compute Gallery to create a custom image pool" (one replica per 300 nodes).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from golden_pools.spec.document import Location, Remark
+from golden_pools.spec.faults import model_faults
+from golden_pools.spec.model import MOST_DEDICATED_NODES, Pool, PoolSpec, Publish
+
+SURE_DEDICATED_NODES = 2000
+"""Dedicated nodes on one custom image that all of Microsoft's pages grant."""
+
+SURE_COMMUNICATING_NODES = 80
+"""Nodes with inter-node communication that accounts of both allocation modes take."""
+
+SLOTS_PER_CORE = 4
+
+# From the third version on, a size's name says its cores, constrained ones behind a dash: Standard_E8-2s_v5 has 2.
+_CORES = re.compile(
+    r"^standard_[a-z]+(?P<all>\d+)(-(?P<constrained>\d+))?[a-z]*(_[a-z0-9]+)?_v([3-9]|\d\d)$", re.IGNORECASE
+)
+
+
+def limit_faults(spec: PoolSpec) -> list[Remark]:
+    """Return the limits that a spec breaks; a spec from a file breaks none, one whose targets a run changed may.
+
+    The rules are the model's own: the pool is validated again.
+    """
+    try:
+        Pool.model_validate(spec.pool.model_dump())
+    except ValidationError as error:
+        return model_faults(error, within=("pool",))
+    return []
+
+
+def limit_warnings(spec: PoolSpec) -> list[Remark]:
+    """Return what Azure may refuse, or take and then not do as the spec hopes."""
+    return [*_target_warnings(spec), *_replica_warnings(spec), *_slot_warnings(spec), *_share_warnings(spec)]
+
+
+def _target_warnings(spec: PoolSpec) -> Iterator[Remark]:
+    targets = spec.pool.targets
+    if targets.dedicated > SURE_DEDICATED_NODES:
+        yield Remark(
+            ("pool", "targets", "dedicated"),
+            f"found {targets.dedicated:,}; Microsoft's pages disagree whether a pool with a custom image may have "
+            f"{SURE_DEDICATED_NODES:,} or {MOST_DEDICATED_NODES:,} dedicated nodes",
+        )
+    if spec.pool.inter_node_communication and targets.total > SURE_COMMUNICATING_NODES:
+        yield Remark(
+            ("pool", "inter_node_communication"),
+            f"found true with {targets.total} nodes; Azure takes {SURE_COMMUNICATING_NODES} in accounts that allocate "
+            "pools in your own subscription",
+        )
+    if not targets.total:
+        yield Remark(("pool", "targets"), "found 0 nodes in all; the pool is kept empty")
+
+
+def _replica_warnings(spec: PoolSpec) -> Iterator[Remark]:
+    image, needed = spec.image, spec.pool.targets.replicas
+    if image.publish is not Publish.GALLERY:
+        return
+    counts: list[tuple[Location, int | str]] = [(("image", "replicas"), image.replicas)]
+    counts += [
+        (("image", "target_regions", index, "replicas"), region.replicas)
+        for index, region in enumerate(image.target_regions)
+    ]
+    for location, count in counts:
+        if isinstance(count, int) and count < needed:
+            yield Remark(
+                location,
+                f"found {count}; {spec.pool.targets.total:,} nodes need {needed}, one per 300, or `auto`, "
+                "where they are in this region",
+            )
+
+
+def _slot_warnings(spec: PoolSpec) -> Iterator[Remark]:
+    slots, size = spec.pool.task_slots_per_node, _CORES.match(spec.pool.vm_size)
+    cores = int(size["constrained"] or size["all"]) if size else None
+    if cores and slots > cores * SLOTS_PER_CORE:
+        yield Remark(
+            ("pool", "task_slots_per_node"),
+            f"found {slots}; Azure takes {cores * SLOTS_PER_CORE}, {SLOTS_PER_CORE} per core, "
+            f"if {spec.pool.vm_size} has the {cores} cores that its name says",
+        )
+
+
+def _share_warnings(spec: PoolSpec) -> Iterator[Remark]:
+    share, targets = spec.resize.smallest_acceptable_share, spec.pool.targets
+    for kind, target in (("dedicated", targets.dedicated), ("Spot", targets.spot)):
+        if 0 < share * target < 1:
+            yield Remark(
+                ("resize", "smallest_acceptable_share"),
+                f"found {share:g}, which is less than one of {target} {kind} nodes; one node is asked for all the same",
+            )
