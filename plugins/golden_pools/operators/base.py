@@ -15,6 +15,8 @@ from golden_pools.rules.plan import RunPlan
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from golden_pools.hooks.batch import BatchHook
+    from golden_pools.hooks.compute import ComputeHook
     from golden_pools.hooks.operations import PendingOperation
 
 PLAN_TASK_ID = "plan"
@@ -46,6 +48,18 @@ class StageOperator(BaseOperator):
         if plan.plan_only:
             raise AirflowSkipException("plan only: what this stage would do stands in the log of the preflight task")
         return plan
+
+    def compute(self, plan: RunPlan) -> ComputeHook:
+        """Return the hook of the run's subscription; in a plan-only run it refuses to write."""
+        from golden_pools.hooks.compute import ComputeHook
+
+        return ComputeHook(plan.spec.connection, plan.spec.subscription, read_only=plan.plan_only)
+
+    def batch(self, plan: RunPlan) -> BatchHook:
+        """Return the hook of the run's Batch account; in a plan-only run it refuses to write."""
+        from golden_pools.hooks.batch import BatchHook
+
+        return BatchHook(plan.spec.connection, plan.spec.subscription, read_only=plan.plan_only)
 
     def wait_for_operations(
         self,

@@ -52,13 +52,11 @@ class PublishImageVersionOperator(ImageStageOperator):
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Make definition (if missing) and version, or adopt what this run began before, and wait for replication."""
-        from golden_pools.hooks.compute import ComputeHook
-
         plan = self.plan_for_building(context)
         if plan.spec.image.publish is Publish.MANAGED_IMAGE:
             self.log.warning("Legacy route: the pool takes the managed image itself, nothing is published")
             return self.published(context)
-        with ComputeHook(plan.spec.connection, plan.spec.subscription) as hook:
+        with self.compute(plan) as hook:
             snapshots = context["ti"].xcom_pull(task_ids=self.snapshot_task_id)
             if hook.definition(plan.definition_id) is None:
                 self._make_definition(hook, plan, snapshots)

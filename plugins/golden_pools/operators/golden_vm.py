@@ -47,14 +47,12 @@ class StopGoldenVmOperator(ImageStageOperator):
 
     def execute(self, context: Context) -> None:
         """Stop the VM and wait for it; do nothing where nothing is to be stopped."""
-        from golden_pools.hooks.compute import ComputeHook
-
         plan = self.plan_for_building(context)
         vm = plan.spec.golden_vm
         if vm.capture is not Capture.DEALLOCATED:
             self.log.info("Golden VM %s stays as it is (capture: %s)", vm.name, vm.capture)
             return
-        with ComputeHook(plan.spec.connection, plan.spec.subscription) as hook:
+        with self.compute(plan) as hook:
             seen = hook.golden_vm(vm.resource_group, vm.name)
             if seen.power_state is PowerState.DEALLOCATED:
                 self.log.info("Golden VM %s is deallocated", vm.name)
@@ -78,8 +76,6 @@ class StartGoldenVmOperator(StageOperator):
 
     def execute(self, context: Context) -> None:
         """Start the VM if it ran before the run and does not now."""
-        from golden_pools.hooks.compute import ComputeHook
-
         seen_before = context["ti"].xcom_pull(task_ids=self.preflight_task_id)
         if not seen_before or not seen_before["golden_vm_was_running"]:
             raise AirflowSkipException("the golden VM was not running before this run, or the run did not get that far")
@@ -87,7 +83,7 @@ class StartGoldenVmOperator(StageOperator):
         vm = plan.spec.golden_vm
         if vm.capture is not Capture.DEALLOCATED:
             raise AirflowSkipException(f"this run does not stop the golden VM (capture: {vm.capture})")
-        with ComputeHook(plan.spec.connection, plan.spec.subscription) as hook:
+        with self.compute(plan) as hook:
             state = hook.golden_vm(vm.resource_group, vm.name).power_state
             if state in (PowerState.RUNNING, PowerState.STARTING):
                 self.log.info("Golden VM %s is %s", vm.name, state)
@@ -104,11 +100,9 @@ class SnapshotGoldenVmOperator(ImageStageOperator):
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Start what is missing, adopt what this run made before, and wait for all of it."""
-        from golden_pools.hooks.compute import ComputeHook
-
         plan = self.plan_for_building(context)
         store = StateStore(context, plan.stem)
-        with ComputeHook(plan.spec.connection, plan.spec.subscription) as hook:
+        with self.compute(plan) as hook:
             vm = hook.golden_vm(plan.spec.golden_vm.resource_group, plan.spec.golden_vm.name)
             tokens = store.read()
             pending = []

@@ -29,14 +29,13 @@ class CreateManagedImageOperator(ImageStageOperator):
 
     def execute(self, context: Context) -> str | None:
         """Start the image, or adopt what this run began before, and wait for it. Returns its ARM id."""
-        from golden_pools.hooks.compute import ComputeHook
         from golden_pools.hooks.operations import PendingOperation
 
         plan = self.plan_for_building(context)
         snapshots = context["ti"].xcom_pull(task_ids=self.snapshot_task_id)
         group, name = plan.spec.image.resource_group, plan.managed_image_name
         store = StateStore(context, plan.stem)
-        with ComputeHook(plan.spec.connection, plan.spec.subscription) as hook:
+        with self.compute(plan) as hook:
             there = hook.managed_image(group, name)
             if there is not None:
                 check_is_ours(plan, "managed image", there.id, there.tags)

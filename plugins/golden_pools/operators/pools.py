@@ -110,11 +110,11 @@ class RefreshPoolOperator(PoolStageOperator):
 
     def next_step(self, context: Context) -> dict[str, Any] | None:
         """Return the action and the image before, as soon as the pool is on the image."""
-        from golden_pools.hooks.batch import BatchHook, PoolSettings
+        from golden_pools.hooks.batch import PoolSettings
 
         plan = self.plan_for_writing(context)
         store = StateStore(context, plan.image_id)
-        with BatchHook(plan.spec.connection, plan.spec.subscription) as hook:
+        with self.batch(plan) as hook:
             pool = self.find(hook, plan)
             kept = store.read() or store.keep(image_before=pool.image_id if pool else None, action="left as it was")
             step = refresh_step(pool, plan)
@@ -188,11 +188,9 @@ class ResizePoolOperator(PoolStageOperator):
 
     def next_step(self, context: Context) -> dict[str, Any] | None:
         """Ask for a resize, or adopt the one that an earlier try asked for, and wait for it."""
-        from golden_pools.hooks.batch import BatchHook
-
         plan = self.plan_for_writing(context)
         store = StateStore(context, self._key(plan))
-        with BatchHook(plan.spec.connection, plan.spec.subscription) as hook:
+        with self.batch(plan) as hook:
             pool = self.find(hook, plan)
             if pool is None:
                 raise ResizeGaveUpError(

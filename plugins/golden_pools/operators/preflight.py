@@ -16,6 +16,9 @@ from golden_pools.rules.preflight import Level, Lookup, Observations, blockers, 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from golden_pools.hooks.batch import BatchHook
+    from golden_pools.hooks.compute import ComputeHook
+
 
 class PreflightOperator(StageOperator):
     """Check golden VM, gallery, Batch account, quotas, VM size and node agent; reads only.
@@ -29,7 +32,7 @@ class PreflightOperator(StageOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the findings and the power state that the golden VM has to get back."""
         plan = self.plan(context)
-        seen = observe(plan)
+        seen = observe(plan, self.compute(plan), self.batch(plan))
         findings = preflight(plan, seen, now())
         if findings:
             self.log.info("Preflight of pool %s:\n%s", plan.pool, render(findings))
@@ -64,11 +67,8 @@ class PreflightOperator(StageOperator):
         return bool(kept["was_running"])
 
 
-def observe(plan: RunPlan) -> Observations:
+def observe(plan: RunPlan, compute: ComputeHook, batch: BatchHook) -> Observations:
     """Look at everything that preflight judges; what Azure refuses to show is noted, not fatal."""
-    from golden_pools.hooks.batch import BatchHook
-    from golden_pools.hooks.compute import ComputeHook
-
     spec, wanted = plan.spec, lookups(plan)
     seen: dict[str, Any] = {}
     refused: dict[str, str] = {}
@@ -80,10 +80,7 @@ def observe(plan: RunPlan) -> Observations:
             except AzureRefusedError as error:
                 refused[lookup] = error.answer or str(error)
 
-    with (
-        ComputeHook(spec.connection, spec.subscription, read_only=True) as compute,
-        BatchHook(spec.connection, spec.subscription, read_only=True) as batch,
-    ):
+    with compute, batch:
         group, account, vm = spec.pool.resource_group, spec.pool.account, spec.golden_vm
         look(Lookup.GOLDEN_VM, "golden_vm", lambda: compute.golden_vm(vm.resource_group, vm.name))
         look(Lookup.GALLERY, "gallery", lambda: compute.gallery(spec.image.resource_group, spec.image.gallery or ""))
