@@ -137,7 +137,9 @@ class BatchHook(_Batch, AzureHook):
         :param deallocation: what happens to running tasks when the pool shrinks
         """
         scale = batch_facts.fixed_scale(dedicated=dedicated, spot=spot, timeout=timeout, deallocation=deallocation)
-        return self._patch("Could not resize the pool", group, account, pool, {"scaleSettings": scale}, etag)
+        return self._patch(
+            "Could not resize the pool", group, account, pool, {"properties": {"scaleSettings": scale}}, etag
+        )
 
     def update_pool_image(
         self, group: str, account: str, pool: str, settings: PoolSettings, *, etag: str
@@ -146,9 +148,7 @@ class BatchHook(_Batch, AzureHook):
 
         :raises AzureRefusedError: ``PropertyCannotBeUpdated``: the pool has nodes or is not steady
         """
-        present = self._raw(group, account, pool)
-        machine = batch_facts.virtual_machine(present)
-        body = {**settings.empty_pool(machine), **settings.any_pool(has_start_task=bool(present.get("startTask")))}
+        body = settings.empty_pool(self._json(group, account, pool))
         return self._patch("Could not change the pool's image", group, account, pool, body, etag)
 
     def update_pool_settings(
@@ -158,8 +158,7 @@ class BatchHook(_Batch, AzureHook):
 
         Nodes that are there see a new start task at their next start.
         """
-        present = self._raw(group, account, pool)
-        body = settings.any_pool(has_start_task=bool(present.get("startTask")))
+        body = settings.any_pool(self._json(group, account, pool))
         return self._patch("Could not change the pool's settings", group, account, pool, body, etag)
 
     def stop_resize(self, group: str, account: str, pool: str) -> facts.Pool:
@@ -207,20 +206,18 @@ class BatchHook(_Batch, AzureHook):
             self._endpoints[key] = self.connection.data_plane(account, known)
         return self.data_plane_client(self._endpoints[key])
 
-    def _raw(self, group: str, account: str, pool: str) -> dict[str, Any]:
+    def _json(self, group: str, account: str, pool: str) -> dict[str, Any]:
         with azure_errors("Could not read the pool", self._id(group, account, pool)):
-            properties: dict[str, Any] = self.batch_client().pool.get(group, account, pool).as_dict()["properties"]
-        return properties
+            found: dict[str, Any] = self.batch_client().pool.get(group, account, pool).as_dict()
+        return found
 
-    def _patch(
-        self, what: str, group: str, account: str, pool: str, properties: dict[str, Any], etag: str
-    ) -> facts.Pool:
+    def _patch(self, what: str, group: str, account: str, pool: str, body: dict[str, Any], etag: str) -> facts.Pool:
         with azure_errors(what, self._id(group, account, pool)):
             changed = self.batch_client().pool.update(
                 group,
                 account,
                 pool,
-                {"properties": properties},
+                body,
                 etag=etag,
                 match_condition=MatchConditions.IfNotModified,
             )

@@ -18,6 +18,9 @@ DEALLOCATION = {
 }
 
 
+NO_PUBLIC_ADDRESSES = "NoPublicIPAddresses"
+
+
 @dataclass(frozen=True, kw_only=True)
 class PoolSettings:
     """What a pool is to be, apart from its node counts.
@@ -61,60 +64,73 @@ class PoolSettings:
 
     def new_pool(self) -> dict[str, Any]:
         """Return the body that makes the pool, with no nodes."""
-        properties: dict[str, Any] = {
-            **self.empty_pool({}),
-            **self.any_pool(has_start_task=False),
-            "scaleSettings": {"fixedScale": {"targetDedicatedNodes": 0, "targetLowPriorityNodes": 0}},
-        }
-        body: dict[str, Any] = {"tags": dict(self.tags), "properties": properties}
-        if self.identities:
-            body["identity"] = {
-                "type": "UserAssigned",
-                "userAssignedIdentities": {name: {} for name in self.identities},
-            }
+        body = self.empty_pool({})
+        body["tags"] = dict(self.tags)
+        body["properties"]["scaleSettings"] = {"fixedScale": {"targetDedicatedNodes": 0, "targetLowPriorityNodes": 0}}
         return body
 
-    def empty_pool(self, machine: Json) -> dict[str, Any]:
-        """Return the properties that Batch changes only while the pool has no nodes ("Update Batch pool properties").
+    def empty_pool(self, present: Json) -> dict[str, Any]:
+        """Return the body that changes everything, which Batch takes only while the pool has no nodes.
 
-        :param machine: the pool's present ``virtualMachineConfiguration``: Batch replaces it whole, so what the spec
-            does not speak of (extra disks, containers, security profile) is sent back as it is
+        :param present: the pool's JSON, empty if it is to be made. Batch replaces an object as a whole, so what the
+            spec does not speak of (extra disks, containers, security profile, inbound ports) is sent back as it is.
+            Source: "Update Batch pool properties"
         """
-        properties: dict[str, Any] = {
+        body = self.any_pool(present)
+        body["properties"] |= {
             "vmSize": self.vm_size,
             "taskSlotsPerNode": self.task_slots_per_node,
             "interNodeCommunication": "Enabled" if self.inter_node_communication else "Disabled",
             "deploymentConfiguration": {
                 "virtualMachineConfiguration": {
-                    **{name: value for name, value in machine.items() if value is not None},
+                    **_set(virtual_machine(present)),
                     "imageReference": {"id": self.image_id},
                     "nodeAgentSkuId": self.node_agent_sku,
                 }
             },
         }
-        if self.network:
-            properties["networkConfiguration"] = {
-                "subnetId": self.network.subnet_id,
-                **({} if self.network.public_addresses else _NO_PUBLIC_ADDRESSES),
-            }
-        return properties
+        has_network = _set(dig(present, "properties", "networkConfiguration") or {})
+        if (network := self._network(has_network)) != has_network:
+            body["properties"]["networkConfiguration"] = network
+        has_identities = set(dig(present, "identity", "userAssignedIdentities") or ())
+        if {name.lower() for name in has_identities} != {name.lower() for name in self.identities}:
+            body["identity"] = self._identity()
+        return body
 
-    def any_pool(self, *, has_start_task: bool) -> dict[str, Any]:
-        """Return the properties that Batch changes with nodes in the pool.
+    def any_pool(self, present: Json) -> dict[str, Any]:
+        """Return the body that changes what Batch changes with nodes in the pool.
 
-        :param has_start_task: the pool has one now, which an empty object removes
+        :param present: as in :meth:`empty_pool`; a start task that is there and not in the spec is removed
         """
         properties: dict[str, Any] = {
             "metadata": [{"name": name, "value": value} for name, value in self.metadata.items()]
         }
         if self.start_task:
             properties["startTask"] = _start_task(self.start_task)
-        elif has_start_task:
+        elif dig(present, "properties", "startTask"):
             properties["startTask"] = {}
-        return properties
+        return {"properties": properties}
+
+    def _network(self, has: Json) -> dict[str, Any]:
+        addresses = has.get("publicIPAddressConfiguration")
+        kept = {name: value for name, value in has.items() if name not in ("subnetId", "publicIPAddressConfiguration")}
+        if self.network and not self.network.public_addresses:
+            kept["publicIPAddressConfiguration"] = {"provision": NO_PUBLIC_ADDRESSES}
+        elif addresses and addresses.get("provision") != NO_PUBLIC_ADDRESSES:
+            kept["publicIPAddressConfiguration"] = addresses
+        if self.network:
+            kept["subnetId"] = self.network.subnet_id
+        return kept
+
+    def _identity(self) -> dict[str, Any]:
+        if not self.identities:
+            return {"type": "None"}
+        return {"type": "UserAssigned", "userAssignedIdentities": {name: {} for name in self.identities}}
 
 
-_NO_PUBLIC_ADDRESSES = {"publicIPAddressConfiguration": {"provision": "NoPublicIPAddresses"}}
+def _set(value: Json) -> dict[str, Any]:
+    """Return an object without its nulls: sent back, a null would reset what Azure did not mention."""
+    return {name: item for name, item in value.items() if item is not None}
 
 
 def _start_task(task: StartTask) -> dict[str, Any]:
@@ -177,7 +193,7 @@ def pool(value: Json) -> facts.Pool:
     properties = value.get("properties") or {}
     fixed = dig(properties, "scaleSettings", "fixedScale") or {}
     resize = properties.get("resizeOperationStatus") or {}
-    machine = virtual_machine(properties)
+    machine = virtual_machine(value)
     return facts.Pool(
         id=value["id"],
         name=value["name"],
@@ -204,14 +220,14 @@ def pool(value: Json) -> facts.Pool:
         start_task=_pool_start_task(properties.get("startTask")),
         subnet_id=dig(properties, "networkConfiguration", "subnetId"),
         public_addresses=dig(properties, "networkConfiguration", "publicIPAddressConfiguration", "provision")
-        != "NoPublicIPAddresses",
+        != NO_PUBLIC_ADDRESSES,
         identities=tuple(dig(value, "identity", "userAssignedIdentities") or ()),
     )
 
 
-def virtual_machine(properties: Json) -> Json:
-    """Return the ``virtualMachineConfiguration`` among a pool's properties."""
-    found: Json = dig(properties, "deploymentConfiguration", "virtualMachineConfiguration") or {}
+def virtual_machine(pool: Json) -> Json:
+    """Return a pool's ``virtualMachineConfiguration``, empty where there is none."""
+    found: Json = dig(pool, "properties", "deploymentConfiguration", "virtualMachineConfiguration") or {}
     return found
 
 
