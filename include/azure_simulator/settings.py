@@ -7,7 +7,7 @@ ISO 8601 (``PT90S``) or as seconds.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -82,6 +82,9 @@ class ComputeSettings(SettingsModel):
     operation_retry_after: Duration = Field(default=timedelta(seconds=10), description="Retry-After of Compute")
     incremental_snapshots_per_window: int = Field(default=7, ge=1, description="incremental snapshots per disk and window")
     incremental_snapshot_window: Duration = Field(default=timedelta(minutes=5), description="length of that window")
+    snapshot_rate_status: Literal[409, 429] = Field(
+        default=429, description="status when that limit is reached; Microsoft does not publish it"
+    )
     incremental_snapshots_per_disk: int = Field(default=500, ge=1, description="documented limit")
     replicas_per_version: int = Field(default=100, ge=1, description="documented limit")
     image_size_limit_gib: int = Field(default=2048, ge=1, description="all disks of a version, Full replication")

@@ -13,9 +13,12 @@ from include.azure_simulator.clock import Clock
 from include.azure_simulator.compute.world import ComputeSection, ComputeWorld
 from include.azure_simulator.errors import ArmError
 from include.azure_simulator.faults import Faults
+from include.azure_simulator.identity import TokenAuthority
 from include.azure_simulator.operations import Operations
 from include.azure_simulator.resources import JsonObject
 from include.azure_simulator.settings import SimulatorSettings
+from include.azure_simulator.throttling import Throttling
+from include.azure_simulator.traffic import TrafficLog
 
 SAMPLE_WORLD = Path(__file__).with_name("world.yaml")
 
@@ -98,10 +101,14 @@ class World:
         self.settings = settings or SimulatorSettings()
         self.operations = Operations(self.clock)
         self.faults = Faults()
+        self.throttling = Throttling(self.clock)
+        self.traffic = TrafficLog()
         self.tenant = file.tenant
+        self.tokens = TokenAuthority(self)
         self.regions = {region.name: region.display_name for region in file.regions}
         self.subscriptions = {section.id.lower(): _subscription(section) for section in file.subscriptions}
         self.compute = ComputeWorld.from_section(file.compute, self)
+        self.compute.populate(self)
         self.batch = BatchWorld.from_section(file.batch, self)
 
     @classmethod

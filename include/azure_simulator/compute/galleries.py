@@ -1,28 +1,263 @@
-"""Compute Galleries: galleries, image definitions and image versions."""
+"""Galleries, image definitions and image versions: state, and how ARM shows it."""
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from pydantic import JsonValue
+
+from include.azure_simulator.clock import Clock
+from include.azure_simulator.compute.store import ProvisioningState, Resource
+from include.azure_simulator.resources import JsonObject, normalise_region, timestamp
+
+GALLERY_TYPE = "Microsoft.Compute/galleries"
+DEFINITION_TYPE = "Microsoft.Compute/galleries/images"
+VERSION_TYPE = "Microsoft.Compute/galleries/images/versions"
+
+OsState = Literal["Generalized", "Specialized"]
 
 
 @dataclass(slots=True)
-class ImageVersion:
-    """An image version of a gallery.
+class Gallery(Resource):
+    """A Compute Gallery."""
 
-    ``regions_ready`` holds the normalised names of the regions where replication has completed, as of now.
-    ``os_state``, ``os_type``, ``hyper_v_generation``, ``architecture`` and ``security_type`` come from its definition.
-    """
+    properties: JsonObject = field(default_factory=dict)
+    unique_name: str = field(default_factory=lambda: str(uuid.uuid4()))
 
-    id: str
-    location: str
-    provisioning_state: str
-    regions_ready: set[str]
-    os_state: str
+    def render(self) -> JsonObject:
+        """The gallery as ARM shows it."""
+        body = self.envelope()
+        subscription = self.rid.subscription.replace("-", "")
+        body["properties"] = {
+            **self.properties,
+            "identifier": {"uniqueName": f"{subscription}-{self.rid.name.upper()}"},
+            "provisioningState": self.provisioning_state.value,
+        }
+        return body
+
+
+@dataclass(slots=True)
+class ImageDefinition(Resource):
+    """An image definition. ``properties`` are those that no rule looks at."""
+
     os_type: str
+    os_state: OsState
     hyper_v_generation: str
     architecture: str
-    security_type: str
-    data_disk_luns: list[int]
+    features: dict[str, str]
+    identifier: tuple[str, str, str]
+    allow_update_image: bool
+    properties: JsonObject
+
+    @property
+    def security_type(self) -> str:
+        """The feature ``SecurityType``; a definition without it is ``Standard``."""
+        return self.features.get("SecurityType", "Standard")
+
+    def render(self) -> JsonObject:
+        """The definition as ARM shows it."""
+        publisher, offer, sku = self.identifier
+        body = self.envelope()
+        properties: JsonObject = {
+            **self.properties,
+            "osType": self.os_type,
+            "osState": self.os_state,
+            "hyperVGeneration": self.hyper_v_generation,
+            "architecture": self.architecture,
+            "identifier": {"publisher": publisher, "offer": offer, "sku": sku},
+            "provisioningState": self.provisioning_state.value,
+        }
+        if self.features:
+            properties["features"] = [{"name": name, "value": value} for name, value in self.features.items()]
+        if self.allow_update_image:
+            properties["allowUpdateImage"] = True
+        body["properties"] = properties
+        return body
+
+
+@dataclass(slots=True)
+class Replica:
+    """The copies of a version in one region, ready at ``ready_at`` unless the operation fails."""
+
+    display_name: str
+    region: str
+    count: int
+    storage_account_type: str
+    exclude_from_latest: bool
+    started: datetime
+    ready_at: datetime
+    further: JsonObject = field(default_factory=dict)
+    failed: bool = False
+
+    def ready(self, now: datetime) -> bool:
+        """Whether the copies are there."""
+        return not self.failed and now >= self.ready_at
+
+    def state(self, now: datetime) -> str:
+        """State in the replication status."""
+        return "Failed" if self.failed else "Completed" if self.ready(now) else "Replicating"
+
+    def progress(self, now: datetime) -> int:
+        """How much of the replication is done, in percent."""
+        if self.failed:
+            return 0
+        if now >= self.ready_at:
+            return 100
+        return int(100 * ((now - self.started) / (self.ready_at - self.started)))
+
+    def render(self) -> JsonObject:
+        """The target region as ARM shows it."""
+        body: JsonObject = {
+            "name": self.display_name,
+            "regionalReplicaCount": self.count,
+            "storageAccountType": self.storage_account_type,
+            **self.further,
+        }
+        if self.exclude_from_latest:
+            body["excludeFromLatest"] = True
+        return body
+
+
+@dataclass(slots=True)
+class ImageVersion(Resource):
+    """An image version of a gallery.
+
+    ``source_ids`` are the resources that it was made from, the OS disk first; ``data_disks`` are sizes in GiB by LUN;
+    ``replicas`` are by normalised region.
+    """
+
+    definition: ImageDefinition
+    clock: Clock
+    source_ids: list[str]
+    storage_profile: JsonObject
     os_disk_gib: int
-    exclude_from_latest: bool = False
-    tags: dict[str, str] = field(default_factory=dict)
+    data_disks: dict[int, int]
+    replicas: dict[str, Replica]
+    published: datetime
+    replica_count: int
+    storage_account_type: str
+    replication_mode: str
+    exclude_from_latest: bool
+    end_of_life: datetime | None
+    block_deletion_before_end_of_life: bool
+    allow_deletion_of_replicated_locations: bool
+    validated_at: datetime | None = None
+
+    @property
+    def regions_ready(self) -> set[str]:
+        """Normalised names of the regions where replication has completed by now."""
+        if self.provisioning_state is ProvisioningState.DELETING:
+            return set()
+        now = self.clock.now()
+        return {region for region, replica in self.replicas.items() if replica.ready(now)}
+
+    @property
+    def data_disk_luns(self) -> list[int]:
+        """The LUNs of the data disks."""
+        return list(self.data_disks)
+
+    @property
+    def os_state(self) -> str:
+        """``Generalized`` or ``Specialized``, from the definition."""
+        return self.definition.os_state
+
+    @property
+    def os_type(self) -> str:
+        """``Linux`` or ``Windows``, from the definition."""
+        return self.definition.os_type
+
+    @property
+    def hyper_v_generation(self) -> str:
+        """``V1`` or ``V2``, from the definition."""
+        return self.definition.hyper_v_generation
+
+    @property
+    def architecture(self) -> str:
+        """``x64`` or ``Arm64``, from the definition."""
+        return self.definition.architecture
+
+    @property
+    def security_type(self) -> str:
+        """The feature ``SecurityType`` of the definition."""
+        return self.definition.security_type
+
+    @property
+    def number(self) -> tuple[int, ...]:
+        """The version number, for comparisons."""
+        return tuple(int(part) for part in self.rid.name.split("."))
+
+    def counts_as_latest(self, region: str | None) -> bool:
+        """Whether this version may be the latest one, in a region if one is named."""
+        if self.exclude_from_latest or self.provisioning_state is not ProvisioningState.SUCCEEDED:
+            return False
+        if region is None:
+            return True
+        replica = self.replicas.get(normalise_region(region))
+        return replica is not None and not replica.exclude_from_latest
+
+    def render(self, *, with_replication_status: bool) -> JsonObject:
+        """The version as ARM shows it.
+
+        :param with_replication_status: whether the client asked for ``$expand=ReplicationStatus``.
+        """
+        body = self.envelope()
+        properties: JsonObject = {
+            "publishingProfile": self._publishing_profile(),
+            "storageProfile": self.storage_profile,
+            "safetyProfile": {
+                "reportedForPolicyViolation": False,
+                "allowDeletionOfReplicatedLocations": self.allow_deletion_of_replicated_locations,
+                "blockDeletionBeforeEndOfLife": self.block_deletion_before_end_of_life,
+            },
+            "provisioningState": self.provisioning_state.value,
+        }
+        if self.validated_at is not None:
+            properties["validationsProfile"] = self._validations(self.validated_at)
+        if with_replication_status:
+            properties["replicationStatus"] = self._replication_status()
+        body["properties"] = properties
+        return body
+
+    def _publishing_profile(self) -> JsonObject:
+        profile: JsonObject = {
+            "targetRegions": [replica.render() for replica in self.replicas.values()],
+            "replicaCount": self.replica_count,
+            "excludeFromLatest": self.exclude_from_latest,
+            "publishedDate": timestamp(self.published),
+            "storageAccountType": self.storage_account_type,
+            "replicationMode": self.replication_mode,
+        }
+        if self.end_of_life is not None:
+            profile["endOfLifeDate"] = timestamp(self.end_of_life)
+        return profile
+
+    def _replication_status(self) -> JsonObject:
+        now = self.clock.now()
+        replicas = self.replicas.values()
+        summary: list[JsonValue] = [
+            {
+                "region": replica.display_name,
+                "state": replica.state(now),
+                "details": "",
+                "progress": replica.progress(now),
+            }
+            for replica in replicas
+        ]
+        done = "Completed" if all(replica.ready(now) for replica in replicas) else "InProgress"
+        return {"aggregatedState": "Failed" if any(r.failed for r in replicas) else done, "summary": summary}
+
+    def _validations(self, validated_at: datetime) -> JsonObject:
+        done = self.clock.now() >= validated_at and self.provisioning_state is not ProvisioningState.FAILED
+        return {
+            "executedValidations": [
+                {
+                    "type": "TrustedLaunch",
+                    "status": "Succeeded" if done else "Unknown",
+                    "version": "0.0.2",
+                    "executionTime": timestamp(min(validated_at, self.clock.now())),
+                }
+            ]
+        }

@@ -5,48 +5,110 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from include.azure_simulator.compute.galleries import ImageVersion
-from include.azure_simulator.compute.images import ManagedImage
+from include.azure_simulator.compute.definitions import Definitions, Galleries
+from include.azure_simulator.compute.disks import Disks
+from include.azure_simulator.compute.galleries import Gallery, ImageVersion
+from include.azure_simulator.compute.images import Images, ManagedImage
+from include.azure_simulator.compute.machines import PowerState
 from include.azure_simulator.compute.sizes import VmSize
-from include.azure_simulator.resources import normalise_region
+from include.azure_simulator.compute.snapshots import Snapshots
+from include.azure_simulator.compute.store import ProvisioningState, compute_id
+from include.azure_simulator.compute.versions import Versions
+from include.azure_simulator.compute.vm_section import VirtualMachineSection
+from include.azure_simulator.compute.vms import VirtualMachines
+from include.azure_simulator.resources import ResourceId, normalise_region
 
 if TYPE_CHECKING:
     from include.azure_simulator.world import World
 
 
+class GallerySection(BaseModel):
+    """A gallery of a world file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    resource_group: str
+    location: str
+    subscription: str | None = Field(default=None, description="default: the first subscription of the file")
+
+
 class ComputeSection(BaseModel):
-    """The compute part of a world file."""
+    """The compute part of a world file. ``core_quotas`` are limits by VM family, ``cores`` the limit in a region."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     vm_sizes: list[VmSize]
+    core_quotas: dict[str, int] = Field(default_factory=lambda: {"cores": 100})
+    virtual_machines: list[VirtualMachineSection] = Field(default_factory=list)
+    galleries: list[GallerySection] = Field(default_factory=list)
 
 
 class ComputeWorld:
-    """Compute resources, by lower-case resource id."""
+    """Compute resources, each type in a store of its own."""
 
-    def __init__(self, world: World, vm_sizes: list[VmSize]) -> None:
-        self._world = world
-        self._vm_sizes = vm_sizes
-        self._images: dict[str, ManagedImage] = {}
-        self._versions: dict[str, ImageVersion] = {}
+    def __init__(self, world: World, section: ComputeSection) -> None:
+        self.section = section
+        self.disks = Disks(world)
+        self.machines = VirtualMachines(world)
+        self.snapshots = Snapshots(world)
+        self.images = Images(world)
+        self.galleries = Galleries(world)
+        self.definitions = Definitions(world)
+        self.versions = Versions(world)
 
     @classmethod
     def from_section(cls, section: ComputeSection, world: World) -> ComputeWorld:
-        """Compute resources as a world file describes them."""
-        return cls(world, section.vm_sizes)
+        """An empty compute world; :meth:`populate` fills it."""
+        return cls(world, section)
+
+    def populate(self, world: World) -> None:
+        """Add what the world file describes. The VMs need ``world.compute``, so this comes after it is set.
+
+        :raises ArmError: when a subscription or resource group does not exist.
+        """
+        default = next(iter(world.subscriptions.values())).id
+        for gallery in self.section.galleries:
+            group = world.require_group(gallery.subscription or default, gallery.resource_group)
+            rid = compute_id(gallery.subscription or default, group.name, "galleries", gallery.name)
+            location = normalise_region(gallery.location)
+            self.galleries.add(Gallery(rid, location, {}, ProvisioningState.SUCCEEDED))
+        for machine in self.section.virtual_machines:
+            self.machines.add_section(machine)
 
     def image_version(self, resource_id: str) -> ImageVersion | None:
         """The image version with this full id, ignoring case."""
-        return self._versions.get(resource_id.lower())
+        return self.versions.find(resource_id)
+
+    def latest_version(self, definition_id: str, region: str | None = None) -> ImageVersion | None:
+        """The version that a reference to a definition alone means, in a region if one is named."""
+        try:
+            return self.versions.latest(ResourceId.parse(definition_id), region)
+        except ValueError:
+            return None
 
     def managed_image(self, resource_id: str) -> ManagedImage | None:
         """The managed image with this id, ignoring case."""
-        return self._images.get(resource_id.lower())
+        return self.images.find(resource_id)
 
     def vm_sizes(self, location: str) -> Mapping[str, VmSize]:
         """The VM sizes of a region, by lower-case name."""
         region = normalise_region(location)
-        return {size.name.lower(): size for size in self._vm_sizes if not size.regions or region in size.regions}
+        sizes = self.section.vm_sizes
+        return {size.name.lower(): size for size in sizes if not size.regions or region in size.regions}
+
+    def being_made_from(self, source: ResourceId) -> str | None:
+        """The name of an image or a version that is being made from ``source`` now, or ``None``."""
+        made: list[ManagedImage | ImageVersion] = [*self.images, *self.versions]
+        for resource in made:
+            if resource.busy and resource.provisioning_state is not ProvisioningState.DELETING:
+                if source.key in (source_id.lower() for source_id in resource.source_ids):
+                    return resource.rid.name
+        return None
+
+    def is_deallocated(self, vm_id: str | None) -> bool:
+        """Whether the VM with this id exists and is deallocated."""
+        machine = self.machines.find(vm_id) if vm_id else None
+        return machine is not None and machine.power_state is PowerState.DEALLOCATED

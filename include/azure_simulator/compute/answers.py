@@ -1,0 +1,60 @@
+"""How compute routes answer: the resource, and the headers of the operation that was started."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import JsonValue
+from starlette.requests import Request
+from starlette.responses import Response
+
+from include.azure_simulator.operations import Operation
+from include.azure_simulator.resources import JsonObject
+from include.azure_simulator.wire import empty_response, json_response
+from include.azure_simulator.world import World
+
+
+def world_of(request: Request) -> World:
+    """The world that the application serves."""
+    world: World = request.app.state.world
+    return world
+
+
+def api_version(request: Request) -> str:
+    """The ``api-version`` of a call, which was checked before its route."""
+    return next((value for name, value in request.query_params.items() if name.lower() == "api-version"), "")
+
+
+def query(request: Request, name: str) -> str | None:
+    """A query parameter, ignoring the case of its name."""
+    return next((value for key, value in request.query_params.items() if key.lower() == name.lower()), None)
+
+
+def operation_headers(request: Request, operation: Operation | None) -> dict[str, str]:
+    """``Azure-AsyncOperation``, ``Location`` and ``Retry-After``; nothing without an operation."""
+    if operation is None:
+        return {}
+    world = world_of(request)
+    wait = min(world.settings.compute.operation_retry_after, max(operation.ends - world.clock.now(), timedelta(0)))
+    return world.operations.urls(operation, request, retry_after=wait)
+
+
+def written(request: Request, body: JsonObject, operation: Operation | None, *, status: int) -> Response:
+    """The answer of a PUT or PATCH."""
+    return json_response(body, status=status, headers=operation_headers(request, operation))
+
+
+def started(request: Request, operation: Operation) -> Response:
+    """The answer of an action that was started: 202 without a body."""
+    return empty_response(202, operation_headers(request, operation))
+
+
+def deleted(request: Request, operation: Operation | None) -> Response:
+    """The answer of a DELETE: 202, or 204 when there was nothing to delete."""
+    return empty_response(204) if operation is None else started(request, operation)
+
+
+def listed(values: list[JsonObject]) -> Response:
+    """The answer of a list."""
+    items: list[JsonValue] = [*values]
+    return json_response({"value": items})

@@ -1,0 +1,289 @@
+"""What an image version is made from, and whether it fits its definition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal, NoReturn
+
+from pydantic import Field, JsonValue
+
+from include.azure_simulator.compute.disks import Disk
+from include.azure_simulator.compute.galleries import ImageDefinition
+from include.azure_simulator.compute.images import Caching
+from include.azure_simulator.compute.store import ProvisioningState, RequestBody, Resource, invalid_parameter, not_allowed
+from include.azure_simulator.resources import JsonObject
+
+if TYPE_CHECKING:
+    from include.azure_simulator.world import World
+
+_VM_SOURCE_SINCE = "2023-07-03"
+_PREFIX = "galleryImageVersion.properties.storageProfile"
+
+
+class FullSourceBody(RequestBody):
+    """A source that holds all disks: a managed image, another version, or a VM."""
+
+    id: str | None = None
+    community_gallery_image_id: str | None = None
+    virtual_machine_id: str | None = None
+
+
+class DiskSourceBody(RequestBody):
+    """The source of one disk: a disk, a snapshot or a blob."""
+
+    id: str | None = None
+    uri: str | None = None
+    storage_account_id: str | None = None
+
+
+class OsDiskImageBody(RequestBody):
+    """The OS disk of a version."""
+
+    read_only: ClassVar[frozenset[str]] = frozenset({"sizeInGB"})
+
+    source: DiskSourceBody | None = None
+    host_caching: Caching | None = None
+
+
+class DataDiskImageBody(OsDiskImageBody):
+    """A data disk of a version."""
+
+    lun: int = Field(ge=0, le=63)
+
+
+class VersionStorageBody(RequestBody):
+    """The source of a version; exactly one style."""
+
+    source: FullSourceBody | None = None
+    os_disk_image: OsDiskImageBody | None = None
+    data_disk_images: list[DataDiskImageBody] | None = None
+
+    def source_ids(self) -> list[str]:
+        """The ids of all sources, the OS disk first. Disks that an answer added to a full source do not count."""
+        if self.source is not None:
+            return [source for source in (self.source.id or self.source.virtual_machine_id,) if source]
+        disks = [self.os_disk_image, *(self.data_disk_images or [])]
+        return [disk.source.id for disk in disks if disk is not None and disk.source is not None and disk.source.id]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSource:
+    """A source that exists and fits: sizes in GiB, data disks by LUN, and the storage profile as ARM shows it."""
+
+    source_ids: list[str]
+    os_disk_gib: int
+    data_disks: dict[int, int]
+    storage_profile: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What a source holds; ``None`` where the source does not say."""
+
+    os_type: str | None
+    os_state: str | None
+    generation: str | None
+    architecture: str | None
+    os_disk_gib: int
+    data_disks: dict[int, int]
+    security_type: str | None = None
+    purchase_plan: JsonObject | None = None
+    kind: Literal["image", "disks", "version", "vm"] = "disks"
+    caching: dict[int | None, str] = field(default_factory=dict)
+
+
+def resolve_source(
+    world: World, definition: ImageDefinition, body: VersionStorageBody, location: str, api_version: str
+) -> VersionSource:
+    """The source of a new version.
+
+    :raises ArmError: 400 ``InvalidParameter``, 404 or 409, as Azure refuses.
+    """
+    has_disks = body.os_disk_image is not None and body.os_disk_image.source is not None
+    if (body.source is not None) == has_disks:
+        text = f"Exactly one of '{_PREFIX}.source' and '{_PREFIX}.osDiskImage' must be given."
+        raise invalid_parameter(text, _PREFIX)
+    if body.source is not None:
+        content = _full_source(world, body.source, location, api_version)
+    else:
+        content = _disk_sources(world, body, location)
+    _check_fits(definition, content, body.source_ids()[0])
+    _check_sizes(world, content)
+    return VersionSource(body.source_ids(), content.os_disk_gib, content.data_disks, _storage_profile(body, content))
+
+
+def _full_source(world: World, body: FullSourceBody, location: str, api_version: str) -> _Content:
+    given = [source for source in (body.id, body.virtual_machine_id, body.community_gallery_image_id) if source]
+    if len(given) != 1:
+        raise invalid_parameter(f"Exactly one source must be given in '{_PREFIX}.source'.", f"{_PREFIX}.source")
+    if body.virtual_machine_id is not None:
+        if api_version[:10] < _VM_SOURCE_SINCE:
+            text = "Could not find member 'virtualMachineId' on object of type 'GalleryArtifactVersionFullSource'."
+            raise invalid_parameter(text, f"{_PREFIX}.source.virtualMachineId")
+        return _vm_content(world, body.virtual_machine_id, location)
+    source_id = given[0]
+    image = world.compute.images.find(source_id)
+    if image is not None:
+        _check_source(image, location)
+        return _Content(
+            image.os_type,
+            image.os_state,
+            image.hyper_v_generation,
+            "x64",
+            image.os_disk_gib,
+            image.data_disks,
+            kind="image",
+        )
+    version = world.compute.versions.find(source_id)
+    if version is None:
+        _refuse_missing(source_id, location)
+    _check_source(version, location)
+    return _Content(
+        version.os_type,
+        version.os_state,
+        version.hyper_v_generation,
+        version.architecture,
+        version.os_disk_gib,
+        version.data_disks,
+        kind="version",
+    )
+
+
+def _vm_content(world: World, vm_id: str, location: str) -> _Content:
+    machine = world.compute.machines.find(vm_id)
+    if machine is None:
+        _refuse_missing(vm_id, location)
+    _check_source(machine, location)
+    section = machine.section
+    if section.ephemeral_os_disk:
+        raise invalid_parameter("Source virtual machine cannot contain an ephemeral OS disk.", f"{_PREFIX}.source")
+    if section.encrypted:
+        raise invalid_parameter("Source virtual machine cannot contain an encrypted disk.", f"{_PREFIX}.source")
+    return _Content(
+        section.os_type,
+        "Generalized" if machine.generalized else "Specialized",
+        section.generation,
+        section.architecture,
+        section.os_disk.size_gib,
+        {disk.lun: disk.size_gib for disk in section.data_disks},
+        security_type=None if section.security_type == "Standard" else section.security_type,
+        purchase_plan={**section.plan.model_dump()} if section.plan else None,
+        kind="vm",
+    )
+
+
+def _disk_sources(world: World, body: VersionStorageBody, location: str) -> _Content:
+    assert body.os_disk_image is not None
+    target = f"{_PREFIX}.dataDiskImages"
+    data = body.data_disk_images or []
+    luns = [disk.lun for disk in data]
+    if len(set(luns)) != len(luns):
+        raise invalid_parameter(f"The LUNs of '{target}' must be unique.", f"{target}.lun")
+    os_disk = _disk(world, body.os_disk_image, location, f"{_PREFIX}.osDiskImage")
+    data_disks = [_disk(world, disk, location, target) for disk in data]
+    keys = [os_disk.rid.key, *(disk.rid.key for disk in data_disks)]
+    if len(set(keys)) != len(keys):
+        raise invalid_parameter(f"The sources of '{_PREFIX}' must be unique.", target)
+    content = os_disk.content
+    return _Content(
+        content.os_type,
+        None,
+        content.generation,
+        content.architecture,
+        content.size_gib,
+        {lun: disk.content.size_gib for lun, disk in zip(luns, data_disks, strict=True)},
+        security_type=content.security_type,
+        purchase_plan=content.purchase_plan,
+    )
+
+
+def _disk(world: World, body: OsDiskImageBody, location: str, target: str) -> Disk:
+    if body.source is None or (body.source.id is None) == (body.source.uri is None):
+        raise invalid_parameter(f"Exactly one of 'id' and 'uri' must be given in '{target}.source'.", f"{target}.source")
+    if body.source.id is None:
+        raise invalid_parameter(f"The source blob '{body.source.uri}' does not exist.", f"{target}.source.uri")
+    found: Disk | None = world.compute.snapshots.find(body.source.id) or world.compute.disks.find(body.source.id)
+    if found is None:
+        _refuse_missing(body.source.id, location)
+    _check_source(found, location)
+    if found.sku == "UltraSSD_LRS":
+        raise invalid_parameter(f"The disk type UltraSSD_LRS of source '{found.id}' is not supported.", target)
+    return found
+
+
+def _check_source(source: Resource, location: str) -> None:
+    if source.location != location:
+        _refuse_missing(source.id, location)
+    if source.provisioning_state is not ProvisioningState.SUCCEEDED:
+        raise not_allowed(f"The source '{source.id}' is in state {source.provisioning_state}.", target=f"{_PREFIX}.source")
+
+
+def _refuse_missing(source_id: str, location: str) -> NoReturn:
+    text = f"Source '{source_id}' is not found. Please make sure that it exists and is in the same region '{location}'."
+    raise invalid_parameter(text, f"{_PREFIX}.source")
+
+
+def _check_fits(definition: ImageDefinition, content: _Content, source_id: str) -> None:
+    for label, own, parent in (
+        ("OS Type", content.os_type, definition.os_type),
+        ("OS State", content.os_state, definition.os_state),
+        ("Hyper-V Generation", content.generation, definition.hyper_v_generation),
+        ("Architecture", content.architecture, definition.architecture),
+    ):
+        if own is not None and own != parent:
+            text = (
+                f"Cannot create Gallery Image Version from: {source_id} since the {label} in the parent gallery image "
+                f"({parent}) is not {own}."
+            )
+            raise invalid_parameter(text, f"{_PREFIX}.source")
+    _check_security(definition, content)
+    plan = content.purchase_plan
+    if plan is not None and definition.properties.get("purchasePlan") != plan:
+        text = f"The purchase plan of source {source_id} does not match the purchase plan of the parent gallery image."
+        raise invalid_parameter(text, f"{_PREFIX}.source")
+
+
+def _check_security(definition: ImageDefinition, content: _Content) -> None:
+    security = definition.security_type
+    if content.kind in ("disks", "vm") and security == "TrustedLaunchSupported":
+        text = (
+            "The security type 'TrustedLaunchSupported' is not supported for the source id ''. Currently only Vhd Blob, "
+            "User Image and Gallery Image Version sources are supported."
+        )
+        raise invalid_parameter(text, "galleryImage.properties.features")
+    if content.kind == "image" and security not in ("Standard", "TrustedLaunchSupported"):
+        text = f"The security type '{security}' is not supported for a User Image source."
+        raise invalid_parameter(text, "galleryImage.properties.features")
+    bound = content.security_type is not None
+    if content.kind in ("disks", "vm") and bound != (security != "Standard"):
+        text = (
+            f"The security type '{content.security_type or 'Standard'}' of the source does not match the security type "
+            f"'{security}' of the parent gallery image."
+        )
+        raise invalid_parameter(text, "galleryImage.properties.features")
+
+
+def _check_sizes(world: World, content: _Content) -> None:
+    settings = world.settings.compute
+    too_large = [lun for lun, size in content.data_disks.items() if size > settings.data_disk_limit_gib]
+    if too_large:
+        text = f"The data disk at LUN {too_large[0]} is larger than the limit of {settings.data_disk_limit_gib} GB."
+        raise invalid_parameter(text, f"{_PREFIX}.dataDiskImages")
+    if content.os_disk_gib + sum(content.data_disks.values()) > settings.image_size_limit_gib:
+        text = f"The disks of the image are larger than the limit of {settings.image_size_limit_gib} GB."
+        raise invalid_parameter(text, _PREFIX)
+
+
+def _storage_profile(body: VersionStorageBody, content: _Content) -> JsonObject:
+    profile = body.to_json()
+    asked: list[JsonObject] = [disk.to_json() for disk in body.data_disk_images or []]
+    by_lun = {disk["lun"]: disk for disk in asked}
+    os_disk = body.os_disk_image.to_json() if body.os_disk_image else {}
+    profile["osDiskImage"] = {"hostCaching": "ReadWrite", **os_disk, "sizeInGB": content.os_disk_gib}
+    data: list[JsonValue] = [
+        {"lun": lun, "hostCaching": "ReadOnly", **by_lun.get(lun, {}), "sizeInGB": size}
+        for lun, size in content.data_disks.items()
+    ]
+    if data:
+        profile["dataDiskImages"] = data
+    return profile
