@@ -1,0 +1,118 @@
+"""What a resize may add: the quotas of the account, the image, the limits of the pool and a script, put together."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from include.azure_simulator.batch.allocation import (
+    COMMUNICATION_LIMIT,
+    Growth,
+    GrowthPlan,
+    Limit,
+    Pace,
+    plan_growth,
+    quota_reached,
+    script_growth,
+    script_pace,
+)
+from include.azure_simulator.batch.pool_spec import InterNodeCommunication
+from include.azure_simulator.batch.pools import NewNodes, Pool, Targets
+from include.azure_simulator.batch.scripts import ScriptedError
+from include.azure_simulator.compute.sizes import VmSize
+
+if TYPE_CHECKING:
+    from include.azure_simulator.batch.accounts import BatchAccount
+
+
+def plan_new_nodes(account: BatchAccount, pool: Pool, targets: Targets, now: datetime, timeout: timedelta) -> NewNodes:
+    """Plan the nodes that a resize to ``targets`` adds. A script is used up only when nodes are wanted."""
+    wanted = {
+        True: targets.dedicated - pool.current(dedicated=True),
+        False: targets.low_priority - pool.current(dedicated=False),
+    }
+    nothing = GrowthPlan((), now, ())
+    if wanted[True] <= 0 and wanted[False] <= 0:
+        return NewNodes(nothing, nothing, {})
+    script = account.take_script(pool)
+    size = account.vm_size(pool.spec.vm_size)
+    image = account.images.boot_image(pool.spec, size)
+    speed = script_pace(script, _pace(account))
+    plans = {}
+    for dedicated, count in wanted.items():
+        growth = Growth(
+            word="dedicated" if dedicated else "Spot/Low-priority",
+            wanted=count,
+            limits=_limits(account, pool, targets, image.problem, size, dedicated=dedicated),
+        )
+        cap = None
+        if script is not None:
+            cap = script.max_dedicated_nodes if dedicated else script.max_low_priority_nodes
+        growth = script_growth(script, growth, cap, pool.current(dedicated=dedicated))
+        plans[dedicated] = plan_growth(growth, now, timeout, speed)
+    outcomes = script.node_outcomes if script is not None else ()
+    if image.outcome is not None:
+        outcomes = (image.outcome,)
+    return NewNodes(plans[True], plans[False], image.reference, script, outcomes)
+
+
+def _pace(account: BatchAccount) -> Pace:
+    settings = account.settings
+    return Pace(
+        settings.allocation_latency, settings.allocation_rate_nodes_per_minute, settings.allocation_failure_latency
+    )
+
+
+def _limits(
+    account: BatchAccount,
+    pool: Pool,
+    targets: Targets,
+    problem: ScriptedError | None,
+    size: VmSize | None,
+    *,
+    dedicated: bool,
+) -> tuple[Limit, ...]:
+    limits = [Limit(0, problem)] if problem is not None else []
+    if pool.spec.inter_node_communication is InterNodeCommunication.ENABLED:
+        limits.append(_communication_limit(account, pool, targets, dedicated=dedicated))
+    if size is None:
+        unsupported = ScriptedError(code="UnsupportedVMSize", message="The VM size is not supported in this region")
+        limits.append(Limit(0, unsupported))
+    elif not account.user_subscription:
+        limits += _quota_limits(account, pool, size, dedicated=dedicated)
+    return tuple(limits)
+
+
+def _communication_limit(account: BatchAccount, pool: Pool, targets: Targets, *, dedicated: bool) -> Limit:
+    settings = account.settings
+    most = (
+        settings.inter_node_limit_user_subscription
+        if account.user_subscription
+        else settings.inter_node_limit_batch_service
+    )
+    others = targets.low_priority if dedicated else targets.dedicated
+    return Limit(max(0, most - others - pool.current(dedicated=dedicated)), COMMUNICATION_LIMIT)
+
+
+def _quota_limits(account: BatchAccount, pool: Pool, size: VmSize, *, dedicated: bool) -> list[Limit]:
+    facts = account.facts
+    own = pool.current(dedicated=dedicated) * size.vcpus
+
+    def room(quota: int, family: str | None = None) -> int:
+        used = own + account.cores_reserved(dedicated=dedicated, family=family, besides=pool)
+        return max(0, quota - used) // size.vcpus
+
+    if not dedicated:
+        code = account.settings.low_priority_quota_code
+        error = quota_reached(code, "The specified account has reached its low priority core quota")
+        return [Limit(room(facts.low_priority_core_quota), error)]
+    total = quota_reached("AccountCoreQuotaReached", "The specified account has reached core quota")
+    limits = [Limit(room(facts.dedicated_core_quota), total)]
+    if facts.family_quotas_enforced:
+        quotas = {quota.name.lower(): quota.core_quota for quota in facts.family_quotas}
+        series = quota_reached(
+            "AccountVMSeriesCoreQuotaReached",
+            f"The specified account has reached VM series core quota for {size.family}",
+        )
+        limits.append(Limit(room(quotas.get(size.family.lower(), 0), size.family), series))
+    return limits

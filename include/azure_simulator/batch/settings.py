@@ -1,0 +1,97 @@
+"""Durations, rates and switches of the Batch part. Every switch stands for a fact that no public source settles."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[timedelta, Field(gt=timedelta(0))]
+NotNegative = Annotated[timedelta, Field(ge=timedelta(0))]
+
+
+class MissingImageCode(StrEnum):
+    """Resize error of a pool whose image is gone or not replicated."""
+
+    ALLOCATION_FAILED = "AllocationFailed"
+    DEPENDENT_RESOURCE_NOT_FOUND = "DependentResourceNotFound"
+
+
+class SpecializedImage(StrEnum):
+    """What becomes of a pool on an image that was never generalized, which Batch does not support."""
+
+    REFUSE = "refuse"
+    UNUSABLE_NODES = "unusable_nodes"
+
+
+class BatchSettings(BaseModel):
+    """Settings of the Batch part. Durations are simulated time, in ISO 8601 (``PT2M``) or seconds.
+
+    The durations are estimates between those that Microsoft documents: 10 + 5 nodes in under a minute in the resize
+    event article, "15 minutes is usually long enough" in the sizing article, a pool deletion of minutes.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    # -- durations and rates -------------------------------------------------------------------------------------------
+    allocation_latency: NotNegative = timedelta(seconds=90)
+    """From the resize request to the first node."""
+    allocation_rate_nodes_per_minute: Annotated[float, Field(gt=0)] = 60.0
+    """A gallery pool of 1,000 nodes has to fit into the 15 minutes that the sizing article asks for."""
+    allocation_failure_latency: NotNegative = timedelta(seconds=60)
+    """From the resize request to the error, when nothing at all can be allocated."""
+    node_creating: NotNegative = timedelta(seconds=45)
+    node_starting: NotNegative = timedelta(seconds=60)
+    node_start_task: NotNegative = timedelta(seconds=20)
+    """How long a start task runs that does not itself say ``sleep N``."""
+    node_spread: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Slowest node over fastest node minus 1: boot times differ by node, the same way in every run."""
+    node_reboot: NotNegative = timedelta(seconds=60)
+    node_removal: NotNegative = timedelta(seconds=45)
+    """How long a node stays ``leavingpool``."""
+    stop_resize: NotNegative = timedelta(seconds=20)
+    """How long a pool stays ``Stopping``."""
+    pool_delete: NotNegative = timedelta(minutes=2)
+    job_disable: NotNegative = timedelta(seconds=5)
+    job_delete: NotNegative = timedelta(seconds=10)
+    task_duration: NotNegative = timedelta(seconds=60)
+    """How long a task runs whose command line does not say ``sleep N``."""
+    delete_retry_after: Positive = timedelta(seconds=15)
+    """``Retry-After`` of a pool deletion, as in the examples of the API files."""
+
+    # -- limits --------------------------------------------------------------------------------------------------------
+    inter_node_limit_batch_service: Annotated[int, Field(ge=0)] = 100
+    inter_node_limit_user_subscription: Annotated[int, Field(ge=0)] = 80
+    """Nodes of a pool with inter-node communication (quota article)."""
+
+    # -- switches ------------------------------------------------------------------------------------------------------
+    legacy_managed_image_pools: bool = False
+    """Behave as before 2026-03-31, when a pool could still be made straight from a managed image."""
+    managed_image_refusal_code: str = "InvalidPropertyValue"
+    """Code (400) for a pool on a managed image; the service's answer after the retirement is not published."""
+    property_cannot_be_updated_status: Annotated[int, Field(ge=400, le=499)] = 409
+    """HTTP status of ``PropertyCannotBeUpdated``; reports quote the code without it."""
+    same_value_in_patch_is_an_update: bool = True
+    """Whether a PATCH that repeats an immutable property's value is refused like one that changes it."""
+    arm_pool_being_resized_code: str = "PoolBeingResized"
+    """Code (409) of an ARM write during a resize; the data plane says ``PoolBeingResized``."""
+    arm_pool_not_found_code: str = "PoolNotFound"
+    """Code (404) of ARM for a pool that does not exist: ``PoolNotFound`` or ``ResourceNotFound``."""
+    if_none_match_status: Annotated[int, Field(ge=400, le=499)] = 412
+    """Status of a PUT with ``If-None-Match: *`` on a pool that exists: 412 or 409."""
+    any_patch_refused_during_resize: bool = True
+    """Whether a PATCH that leaves the scale alone (metadata, ...) is refused during a resize too."""
+    omitted_target_means_zero: bool = False
+    """Whether a resize that names one of the two targets sets the other to 0 (or keeps it)."""
+    steady_after_resize_request: NotNegative = timedelta(0)
+    """For how long reads may still show the pool as it was before a resize request (stale reads)."""
+    missing_image_code: MissingImageCode = MissingImageCode.DEPENDENT_RESOURCE_NOT_FOUND
+    specialized_image: SpecializedImage = SpecializedImage.REFUSE
+    drain_timeout_code: str = "AllocationTimedout"
+    """Resize error when running tasks outlive ``resizeTimeout`` of a shrinking pool: this or ``RemoveNodesFailed``."""
+    low_priority_quota_code: str = "AccountLowPriorityCoreQuotaReached"
+    """This or ``AccountSpotCoreQuotaReached``."""
+    refuse_removed_properties: bool = True
+    """Whether api-version 2025-06-01 refuses properties that it has removed (``certificates``, ...) or ignores them."""
