@@ -19,7 +19,7 @@ from include.azure_simulator.settings import SimulatorSettings
 from include.azure_simulator.world import SAMPLE_WORLD, World
 
 
-class CannotStart(Exception):
+class StartError(Exception):
     """Why the simulator cannot start, in one line."""
 
 
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(json.dumps(describe(world, _url(options, options.port)), indent=2))
             return 0
         _serve(world, options)
-    except CannotStart as problem:
+    except StartError as problem:
         print(f"azure_simulator: {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -46,10 +46,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on, default loopback only")
     parser.add_argument("--world", type=Path, default=SAMPLE_WORLD, metavar="FILE", help="world file (YAML or JSON)")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="settings file (YAML or JSON)")
-    parser.add_argument("--speed", type=float, default=60.0, help="simulated seconds per second, default 60; 0 is frozen")
-    parser.add_argument("--tls", type=Path, metavar="DIR", help="serve HTTPS; clients trust DIR/ca.pem, made when missing")
-    parser.add_argument("--tls-host", action="append", default=[], metavar="NAME", help="further name in the certificate")
-    parser.add_argument("--legacy-managed-image-pools", action="store_true", help="pools on managed images, as before 2026-03-31")
+    parser.add_argument(
+        "--speed", type=float, default=60.0, help="simulated seconds per second, default 60; 0 is frozen"
+    )
+    parser.add_argument(
+        "--tls", type=Path, metavar="DIR", help="serve HTTPS; clients trust DIR/ca.pem, made when missing"
+    )
+    parser.add_argument(
+        "--tls-host", action="append", default=[], metavar="NAME", help="further name in the certificate"
+    )
+    parser.add_argument(
+        "--legacy-managed-image-pools", action="store_true", help="pools on managed images, as before 2026-03-31"
+    )
     parser.add_argument("--describe", action="store_true", help="print what a client needs to know as JSON, and exit")
     return parser
 
@@ -61,11 +69,11 @@ def _world(options: argparse.Namespace) -> World:
     try:
         clock = Clock(options.speed)
     except ValueError as error:
-        raise CannotStart(f"--speed {options.speed}: {error}") from error
+        raise StartError(f"--speed {options.speed}: {error}") from error
     try:
         return World.load(options.world, clock=clock, settings=settings)
     except (OSError, ValueError, SimulatedError) as error:
-        raise CannotStart(f"world file {options.world}: {_one_line(error)}") from error
+        raise StartError(f"world file {options.world}: {_one_line(error)}") from error
 
 
 def _settings(path: Path | None) -> SimulatorSettings:
@@ -74,7 +82,7 @@ def _settings(path: Path | None) -> SimulatorSettings:
     try:
         return SimulatorSettings.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise CannotStart(f"settings file {path}: {_one_line(error)}") from error
+        raise StartError(f"settings file {path}: {_one_line(error)}") from error
 
 
 def _serve(world: World, options: argparse.Namespace) -> None:
@@ -86,7 +94,7 @@ def _serve(world: World, options: argparse.Namespace) -> None:
             tls = ensure_certificates(options.tls, extra_hosts=options.tls_host)
         listener = listen(options.host, options.port)
     except OSError as error:
-        raise CannotStart(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}") from error
+        raise StartError(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}") from error
     url = _url(options, listener.getsockname()[1])
     print(f"Azure simulator on {url} (speed {world.clock.speed:g}); Ctrl-C ends it", flush=True)
     server_for(build_app(world), tls).run(sockets=[listener])

@@ -29,13 +29,15 @@ def check_api_version(version: str | None, namespace: str, kind: str) -> None:
     :param version: the query parameter.
     :param namespace: namespace of the provider; ``Microsoft.Resources`` for subscriptions and resource groups.
     :param kind: first type of the resource, such as ``snapshots``.
-    :raises ArmError: 400 ``MissingApiVersionParameter``, ``InvalidApiVersionParameter`` or ``NoRegisteredProviderFound``.
+    :raises ArmError: 400 ``MissingApiVersionParameter``, ``InvalidApiVersionParameter`` or
+        ``NoRegisteredProviderFound``.
     """
     if not version:
         text = "The api-version query parameter (?api-version=) is required for all requests."
         raise ArmError(400, "MissingApiVersionParameter", text)
     if not _DATE.match(version):
-        text = f"The api-version '{version}' is invalid. The supported versions are dates such as '{NEWEST['microsoft.resources']}'."
+        example = NEWEST["microsoft.resources"]
+        text = f"The api-version '{version}' is invalid. The supported versions are dates such as '{example}'."
         raise ArmError(400, "InvalidApiVersionParameter", text)
     lowered = namespace.lower()
     newest = NEWEST.get(f"{lowered}/{kind.lower()}") or NEWEST.get(lowered)

@@ -59,7 +59,7 @@ class Clock:
         return simulated.total_seconds() / (self._speed or 1.0)
 
     def retry_after(self, simulated: timedelta) -> int:
-        """A ``Retry-After`` value: whole real seconds, at least 1 (azure-core takes 0 for "use your default of 30 s")."""
+        """A ``Retry-After`` value: whole real seconds, at least 1 (azure-core takes 0 for "my default of 30 s")."""
         return max(1, math.ceil(self.real_seconds(simulated)))
 
 

@@ -91,7 +91,9 @@ async def change_settings(request: Request) -> Response:
 @router.get("/faults")
 async def list_faults(request: Request) -> Response:
     """All scripted faults, and how often each met a call."""
-    return json_response([state.model_dump(mode="json", exclude_defaults=False) for state in _world(request).faults.list()])
+    return json_response(
+        [state.model_dump(mode="json", exclude_defaults=False) for state in _world(request).faults.list()]
+    )
 
 
 @router.post("/faults")

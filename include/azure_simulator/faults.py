@@ -51,7 +51,9 @@ class FaultRequest(BaseModel):
     retry_after_seconds: int | None = Field(default=None, ge=0)
     headers: dict[str, str] = Field(default_factory=dict)
     drop: bool = Field(default=False, description="close the connection; nothing is done")
-    lose_reply: bool = Field(default=False, description="do what was asked, then close the connection without an answer")
+    lose_reply: bool = Field(
+        default=False, description="do what was asked, then close the connection without an answer"
+    )
     stale: bool = Field(default=False, description="answer a GET with the previous state of that URL")
     delay_seconds: float = Field(default=0.0, ge=0, le=600, description="answer later")
     operation_error: OperationFailure | None = Field(

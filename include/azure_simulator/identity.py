@@ -50,7 +50,7 @@ BATCH_AUDIENCES = frozenset(
 _ISSUER = "https://sts.windows.net/{tenant}/"
 
 
-class InvalidToken(Exception):
+class InvalidToken(Exception):  # noqa: N818 - it is a verdict on a token that each plane renders its own way
     """A token that this server did not issue, that has expired, or that is meant for another service."""
 
 
@@ -61,7 +61,7 @@ class Principal:
     client_id: str
 
 
-class LoginRefused(Exception):
+class LoginError(Exception):
     """An OAuth error: HTTP status, OAuth error, Entra's number and text."""
 
     def __init__(self, status: int, error: str, number: int, text: str) -> None:
@@ -86,24 +86,24 @@ class TokenAuthority:
 
         :param form: the fields of the request.
         :param own_address: this server as the client called it, an audience for ARM.
-        :raises LoginRefused: as Entra refuses.
+        :raises LoginError: as Entra refuses.
         """
         expected = self._world.tenant
         if tenant.lower() != expected.id.lower():
-            raise LoginRefused(400, "invalid_request", 90002, f"Tenant '{tenant}' not found.")
+            raise LoginError(400, "invalid_request", 90002, f"Tenant '{tenant}' not found.")
         if form.get("grant_type") != "client_credentials":
             text = f"The app requested an unsupported grant type '{form.get('grant_type', '')}'."
-            raise LoginRefused(400, "unsupported_grant_type", 70003, text)
+            raise LoginError(400, "unsupported_grant_type", 70003, text)
         client = form.get("client_id", "")
         if client.lower() != expected.client_id.lower():
             text = f"Application with identifier '{client}' was not found in the directory '{tenant}'."
-            raise LoginRefused(400, "unauthorized_client", 700016, text)
+            raise LoginError(400, "unauthorized_client", 700016, text)
         if not hmac.compare_digest(form.get("client_secret", "").encode(), expected.client_secret.encode()):
-            raise LoginRefused(401, "invalid_client", 7000215, "Invalid client secret provided.")
+            raise LoginError(401, "invalid_client", 7000215, "Invalid client secret provided.")
         audience = _audience(form)
         if audience not in ARM_AUDIENCES | BATCH_AUDIENCES | {own_address}:
             text = f"The resource principal named {audience} was not found in the tenant named {tenant}."
-            raise LoginRefused(400, "invalid_resource", 500011, text)
+            raise LoginError(400, "invalid_resource", 500011, text)
         lifetime = self._world.settings.identity.token_lifetime_seconds
         return {
             "token_type": "Bearer",
@@ -184,7 +184,7 @@ async def token(request: Request, tenant: str) -> Response:
     authority: TokenAuthority = request.app.state.world.tokens
     try:
         return json_response(authority.sign_in(tenant, form, base_url(request)))
-    except LoginRefused as refused:
+    except LoginError as refused:
         return json_response(
             {
                 "error": refused.error,

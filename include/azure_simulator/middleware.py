@@ -21,8 +21,8 @@ from include.azure_simulator.faults import AnswerHistory, FaultRequest, Plane
 from include.azure_simulator.identity import authenticate_arm
 from include.azure_simulator.links import base_url
 from include.azure_simulator.operations import scripted_failure
-from include.azure_simulator.resources import timestamp
 from include.azure_simulator.rendering import render_error
+from include.azure_simulator.resources import timestamp
 from include.azure_simulator.traffic import Exchange
 from include.azure_simulator.wire import plane_of
 from include.azure_simulator.world import World
@@ -31,7 +31,7 @@ _UNMATCHED_ROUTE = "(no route)"
 _PROVIDER = re.compile(r"/providers/([^/]+)(?:/([^/]+))?", re.IGNORECASE)
 
 
-class ConnectionDropped(ConnectionAbortedError):
+class ConnectionDroppedError(ConnectionAbortedError):
     """Ends a call without an answer where no transport is at hand, as under a test client."""
 
 
@@ -147,7 +147,9 @@ class ScriptedFaults:
             body = self._history.stale(url, body)
         elif answer.status == 200:
             self._history.record(url, body)
-        headers = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers if name != "content-length"]
+        headers = [
+            (name.encode(), value.encode("latin-1")) for name, value in answer.headers if name != "content-length"
+        ]
         headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -161,7 +163,11 @@ class ArmGate:
         self._world = world
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["state"]["plane"] is not Plane.ARM or scope["path"].startswith("/metadata/"):
+        if (
+            scope["type"] != "http"
+            or scope["state"]["plane"] is not Plane.ARM
+            or scope["path"].startswith("/metadata/")
+        ):
             await self._app(scope, receive, send)
             return
         request = Request(scope)
@@ -289,11 +295,11 @@ async def _swallow(message: Message) -> None:
 async def _drop_connection(scope: Scope) -> None:
     """Close the connection under a call.
 
-    :raises ConnectionDropped: when the server gave no transport.
+    :raises ConnectionDroppedError: when the server gave no transport.
     """
     transport: asyncio.Transport | None = scope["state"].get("transport")
     if transport is None:
-        raise ConnectionDropped("a scripted fault closed the connection")
+        raise ConnectionDroppedError("a scripted fault closed the connection")
     transport.abort()
     await asyncio.sleep(0)  # lets the server see the end of the connection before the call returns
 

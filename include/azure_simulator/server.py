@@ -22,7 +22,16 @@ def build_app(world: World) -> FastAPI:
     """
     app = FastAPI(title="Azure simulator", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.world = world
-    for part in (control, identity, subscriptions, routes, gallery_routes, operation_routes, arm_routes, data_plane_routes):
+    for part in (
+        control,
+        identity,
+        subscriptions,
+        routes,
+        gallery_routes,
+        operation_routes,
+        arm_routes,
+        data_plane_routes,
+    ):
         app.include_router(part.router)
     app.add_middleware(ArmGate, world=world)
     app.add_middleware(ScriptedFaults, world=world)

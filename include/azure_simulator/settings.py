@@ -31,9 +31,7 @@ class BucketSettings(SettingsModel):
 
 
 def _bucket(size: int, per_second: float, description: str) -> BucketSettings:
-    settings: BucketSettings = Field(
-        default=BucketSettings(size=size, per_second=per_second), description=description
-    )
+    settings: BucketSettings = Field(default=BucketSettings(size=size, per_second=per_second), description=description)
     return settings
 
 
@@ -80,7 +78,9 @@ class ComputeSettings(SettingsModel):
         default=timedelta(hours=1), description="TrustedLaunchSupported adds at least 1 h to every version"
     )
     operation_retry_after: Duration = Field(default=timedelta(seconds=10), description="Retry-After of Compute")
-    incremental_snapshots_per_window: int = Field(default=7, ge=1, description="incremental snapshots per disk and window")
+    incremental_snapshots_per_window: int = Field(
+        default=7, ge=1, description="incremental snapshots per disk and window"
+    )
     incremental_snapshot_window: Duration = Field(default=timedelta(minutes=5), description="length of that window")
     snapshot_rate_status: Literal[409, 429] = Field(
         default=429, description="status when that limit is reached; Microsoft does not publish it"
@@ -110,7 +110,9 @@ class LogSettings(SettingsModel):
 class IdentitySettings(SettingsModel):
     """Tokens."""
 
-    token_lifetime_seconds: int = Field(default=3599, ge=60, le=86_400, description="real seconds, as clients count them")
+    token_lifetime_seconds: int = Field(
+        default=3599, ge=60, le=86_400, description="real seconds, as clients count them"
+    )
 
 
 class SimulatorSettings(SettingsModel):

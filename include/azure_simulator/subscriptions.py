@@ -120,7 +120,10 @@ async def put_group(request: Request, subscription: str, group: str) -> Response
     location = normalise_region(body.location)
     if location not in world.regions:
         regions = ",".join(world.regions)
-        text = f"The provided location '{body.location}' is not available for resource group. List of available regions is '{regions}'."
+        text = (
+            f"The provided location '{body.location}' is not available for resource group. "
+            f"List of available regions is '{regions}'."
+        )
         raise ArmError(400, "LocationNotAvailableForResourceGroup", text)
     existing = owner.groups.get(group.lower())
     if existing is not None and normalise_region(existing.location) != location:

@@ -31,7 +31,7 @@ class TlsFiles:
 
 
 def ensure_certificates(directory: Path, *, extra_hosts: Sequence[str] = ()) -> TlsFiles:
-    """Make a certificate authority and a server certificate, or reuse those that the directory holds and that are valid.
+    """Make a certificate authority and a server certificate, or reuse valid ones that the directory holds.
 
     :param directory: made when it does not exist; private keys in it are readable by the owner only.
     :param extra_hosts: host names or addresses beyond those of loopback.

@@ -54,7 +54,9 @@ async def read_object(request: Request) -> JsonObject:
     except ValueError as error:
         raise _invalid_content(str(error)) from error
     if not isinstance(value, dict):
-        raise _invalid_content(f"Error converting value to an object of type 'ResourceDefinition': {type(value).__name__}")
+        raise _invalid_content(
+            f"Error converting value to an object of type 'ResourceDefinition': {type(value).__name__}"
+        )
     return value
 
 
@@ -94,7 +96,9 @@ def _invalid_body(model: type[BaseModel], detail: ErrorDetails) -> ArmError:
     name = str(detail["loc"][-1]) if detail["loc"] else ""
     if detail["type"] == "extra_forbidden":
         message = f"Could not find member '{name}' on object of type '{model.__name__}'. Path '{path}'."
-        return _invalid_content(message) if len(detail["loc"]) == 1 else ArmError(400, "BadRequest", message, target=path)
+        return (
+            _invalid_content(message) if len(detail["loc"]) == 1 else ArmError(400, "BadRequest", message, target=path)
+        )
     if path == "location" and detail["type"] == "missing":
         return ArmError(400, "LocationRequired", "The location property is required for this definition.")
     if detail["type"] == "missing":

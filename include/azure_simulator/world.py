@@ -96,7 +96,9 @@ class World:
     :param settings: durations, rates and switches.
     """
 
-    def __init__(self, file: WorldFile, *, clock: Clock | None = None, settings: SimulatorSettings | None = None) -> None:
+    def __init__(
+        self, file: WorldFile, *, clock: Clock | None = None, settings: SimulatorSettings | None = None
+    ) -> None:
         self.clock = clock or Clock()
         self.settings = settings or SimulatorSettings()
         self.operations = Operations(self.clock)

@@ -259,7 +259,9 @@ class Definitions(Store[ImageDefinition]):
             limit = _IDENTIFIER_LIMITS[name]
             if len(value) > limit or not _IDENTIFIER.match(value):
                 target = f"galleryImage.properties.identifier.{name}"
-                raise invalid_parameter(f"The value '{value}' of parameter '{target}' is invalid (at most {limit} characters).", target)
+                raise invalid_parameter(
+                    f"The value '{value}' of parameter '{target}' is invalid (at most {limit} characters).", target
+                )
         triple = [part.lower() for part in wanted.identifier]
         for other in self.children(wanted.rid.parent):
             if other.rid.key != wanted.rid.key and [part.lower() for part in other.identifier] == triple:
@@ -291,7 +293,7 @@ def _check_features(features: dict[str, str], generation: str, architecture: str
 
 
 def _check_unchanged(existing: ImageDefinition, wanted: ImageDefinition) -> None:
-    pairs = {
+    pairs: dict[str, tuple[object, object]] = {
         "osType": (existing.os_type, wanted.os_type),
         "osState": (existing.os_state, wanted.os_state),
         "hyperVGeneration": (existing.hyper_v_generation, wanted.hyper_v_generation),
@@ -299,7 +301,7 @@ def _check_unchanged(existing: ImageDefinition, wanted: ImageDefinition) -> None
         "identifier": (existing.identifier, wanted.identifier),
     }
     if not (existing.allow_update_image or wanted.allow_update_image):
-        pairs["features"] = (tuple(sorted(existing.features.items())), tuple(sorted(wanted.features.items())))  # type: ignore[assignment]
+        pairs["features"] = (existing.features, wanted.features)
     for name, (old, new) in pairs.items():
         if old != new:
             raise property_change(f"galleryImage.properties.{name}")

@@ -229,7 +229,9 @@ class Images(Store[ManagedImage]):
         data = [self._source(disk, location, "image.storageProfile.dataDisks") for disk in storage.data_disks]
         sources = [os_disk.id, *(disk.id for disk in data)]
         if len({source.lower() for source in sources}) != len(sources):
-            raise invalid_parameter("A source can be used by one disk of the image only.", "image.storageProfile.dataDisks")
+            raise invalid_parameter(
+                "A source can be used by one disk of the image only.", "image.storageProfile.dataDisks"
+            )
         sizes = {
             disk.lun: disk.disk_size_gb or source.content.size_gib
             for disk, source in zip(storage.data_disks, data, strict=True)
@@ -242,7 +244,7 @@ class Images(Store[ManagedImage]):
         content = disk.content
         _check_capturable(content.security_type, content.architecture)
         if content.os_type is not None and content.os_type != body.os_type:
-            text = f"The value '{body.os_type}' of parameter 'osDisk.osType' does not match '{content.os_type}' of its source."
+            text = f"The value '{body.os_type}' of 'osDisk.osType' does not match the source: '{content.os_type}'."
             raise invalid_parameter(text, "image.storageProfile.osDisk.osType")
         if generation is not None and content.generation is not None and generation != content.generation:
             text = (
@@ -271,7 +273,7 @@ class Images(Store[ManagedImage]):
         if found is None:
             raise _missing(reference, target)
         if found.location != location:
-            text = f"The source {reference} is in region {found.location}; the image is in region {location}. They must match."
+            text = f"The source {reference} is in region {found.location}; the image is in region {location}."
             raise invalid_parameter(text, target)
         if found.provisioning_state is not ProvisioningState.SUCCEEDED:
             raise not_allowed(f"The source {reference} is in state {found.provisioning_state}.", target=target)
@@ -294,7 +296,9 @@ class Images(Store[ManagedImage]):
 
     def _check_vm(self, machine: VirtualMachine, location: str) -> None:
         if machine.location != location:
-            text = f"The virtual machine {machine.id} is in region {machine.location}; the image is in region {location}."
+            text = (
+                f"The virtual machine {machine.id} is in region {machine.location}; the image is in region {location}."
+            )
             raise invalid_parameter(text, "image.sourceVirtualMachine")
         security = machine.section.security_type
         _check_capturable(None if security == "Standard" else security, machine.section.architecture)
@@ -306,7 +310,9 @@ class Images(Store[ManagedImage]):
 def _check_capturable(security_type: str | None, architecture: str) -> None:
     if security_type is not None:
         kind = "TrustedLaunch" if security_type == "TrustedLaunch" else "ConfidentialVM"
-        raise not_allowed(f"Creation of managed images are not supported for virtual machine with {kind} security type.")
+        raise not_allowed(
+            f"Creation of managed images are not supported for virtual machine with {kind} security type."
+        )
     if architecture == "Arm64":
         raise not_allowed("Creation of managed images are not supported for Arm64 architecture.")
 

@@ -10,7 +10,12 @@ from enum import StrEnum
 from pydantic import JsonValue
 
 from include.azure_simulator.compute.store import Resource
-from include.azure_simulator.compute.vm_section import DataDiskSection, DiskSection, ExtensionSection, VirtualMachineSection
+from include.azure_simulator.compute.vm_section import (
+    DataDiskSection,
+    DiskSection,
+    ExtensionSection,
+    VirtualMachineSection,
+)
 from include.azure_simulator.resources import JsonObject, ResourceId, timestamp
 
 VM_TYPE = "Microsoft.Compute/virtualMachines"
@@ -39,7 +44,7 @@ class PowerState(StrEnum):
 
 @dataclass(slots=True)
 class VirtualMachine(Resource):
-    """A VM. What never changes stays in ``section``; ``disk_ids`` holds the managed disks by LUN, ``None`` the OS disk."""
+    """What never changes of a VM is in ``section``; ``disk_ids`` are managed disks by LUN, ``None`` the OS disk."""
 
     section: VirtualMachineSection
     disk_ids: dict[int | None, ResourceId]
@@ -83,12 +88,20 @@ class VirtualMachine(Resource):
         section = self.section
         running = self.power_state is PowerState.RUNNING
         statuses: list[JsonValue] = [
-            _status(f"ProvisioningState/{self.provisioning_state.lower()}", f"Provisioning {self.provisioning_state.lower()}", now)
+            _status(
+                f"ProvisioningState/{self.provisioning_state.lower()}",
+                f"Provisioning {self.provisioning_state.lower()}",
+                now,
+            )
         ]
         if self.generalized:
             statuses.append(_status("OSState/generalized", "VM generalized"))
         statuses.append(_status(f"PowerState/{self.power_state}", self.power_state.display))
-        view: JsonObject = {"hyperVGeneration": section.generation, "statuses": statuses, "disks": self._disk_views(now)}
+        view: JsonObject = {
+            "hyperVGeneration": section.generation,
+            "statuses": statuses,
+            "disks": self._disk_views(now),
+        }
         if running:
             view["computerName"] = section.name
             view["osName"] = "ubuntu" if section.os_type == "Linux" else "Windows Server 2022 Datacenter"
@@ -173,7 +186,10 @@ class VirtualMachine(Resource):
 
     def _disk_views(self, now: datetime) -> list[JsonValue]:
         section = self.section
-        names = [self.disk_name(section.os_disk, None), *(self.disk_name(disk, disk.lun) for disk in section.data_disks)]
+        names = [
+            self.disk_name(section.os_disk, None),
+            *(self.disk_name(disk, disk.lun) for disk in section.data_disks),
+        ]
         status = _status("ProvisioningState/succeeded", "Provisioning succeeded", now)
         return [{"name": name, "statuses": [status]} for name in names]
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from include.azure_simulator.compute import usages as quota
-from include.azure_simulator.compute.answers import deleted, listed, query, started, world_of, written
+from include.azure_simulator.compute.answers import api_version, deleted, listed, query, started, world_of, written
 from include.azure_simulator.compute.disks import Disk, DiskBody
 from include.azure_simulator.compute.images import ImageBody
 from include.azure_simulator.compute.snapshots import SnapshotBody
@@ -153,14 +153,18 @@ async def delete_disk(request: Request, subscription: str, group: str, name: str
 async def list_snapshots(request: Request, subscription: str, group: str | None = None) -> Response:
     """The snapshots of a subscription or a resource group."""
     snapshots = _scope(request, subscription, group).compute.snapshots
-    return listed([snapshot.render() for snapshot in snapshots.within(subscription, group)])
+    return listed(
+        [snapshot.render(api_version=api_version(request)) for snapshot in snapshots.within(subscription, group)]
+    )
 
 
 @router.get(_SNAPSHOT)
 async def get_snapshot(request: Request, subscription: str, group: str, name: str) -> Response:
     """One snapshot."""
     snapshots = _scope(request, subscription, group).compute.snapshots
-    return json_response(snapshots.require(compute_id(subscription, group, "snapshots", name)).render())
+    return json_response(
+        snapshots.require(compute_id(subscription, group, "snapshots", name)).render(api_version=api_version(request))
+    )
 
 
 @router.put(_SNAPSHOT)
@@ -170,7 +174,7 @@ async def put_snapshot(request: Request, subscription: str, group: str, name: st
     body = parse_body(SnapshotBody, await read_object(request))
     outcome = world.compute.snapshots.put(compute_id(subscription, group, "snapshots", name), body)
     status = 202 if outcome.operation else 200
-    return written(request, outcome.resource.render(), outcome.operation, status=status)
+    return written(request, outcome.resource.render(api_version=api_version(request)), outcome.operation, status=status)
 
 
 @router.patch(_SNAPSHOT)
@@ -178,7 +182,11 @@ async def patch_snapshot(request: Request, subscription: str, group: str, name: 
     """Change the tags of a snapshot."""
     snapshots = _scope(request, subscription, group).compute.snapshots
     body = parse_body(TagsBody, await read_object(request))
-    return json_response(snapshots.patch(compute_id(subscription, group, "snapshots", name), body).render())
+    return json_response(
+        snapshots.patch(compute_id(subscription, group, "snapshots", name), body).render(
+            api_version=api_version(request)
+        )
+    )
 
 
 @router.delete(_SNAPSHOT)

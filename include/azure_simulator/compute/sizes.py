@@ -14,8 +14,8 @@ DiskController = Literal["SCSI", "NVMe"]
 class VmSize(BaseModel):
     """A VM size as the SKU list describes it.
 
-    ``regions`` limits where it is offered (normalised names); empty is everywhere. ``restricted_in`` names regions where
-    the subscription may not use it, which the SKU list shows as a restriction.
+    ``regions`` limits where it is offered (normalised names); empty is everywhere. ``restricted_in`` names regions
+    where the subscription may not use it, which the SKU list shows as a restriction.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -35,6 +35,9 @@ from include.azure_simulator.resources import JsonObject, ResourceId, timestamp
 if TYPE_CHECKING:
     from include.azure_simulator.world import World
 
+_ACCESS_STATE_SINCE = "2025-01-02"
+"""First api-version that shows ``snapshotAccessState``."""
+
 _SKUS = ("Standard_LRS", "Standard_ZRS", "Premium_LRS")
 
 
@@ -45,8 +48,12 @@ class Snapshot(Disk):
     incremental: bool = False
     family_id: str | None = None
 
-    def render(self, *, vm_deallocated: bool = False) -> JsonObject:
-        """The snapshot as ARM shows it."""
+    def render(self, *, vm_deallocated: bool = False, api_version: str = _ACCESS_STATE_SINCE) -> JsonObject:
+        """The snapshot as ARM shows it.
+
+        :param vm_deallocated: without meaning for a snapshot, which no VM holds.
+        :param api_version: version of the call; older ones do not know ``snapshotAccessState``.
+        """
         body = self.envelope()
         body["sku"] = {"name": self.sku, "tier": self.sku.split("_")[0]}
         properties: JsonObject = {
@@ -61,8 +68,9 @@ class Snapshot(Disk):
             "uniqueId": self.unique_id,
         }
         if self.provisioning_state is ProvisioningState.SUCCEEDED:
-            properties["completionPercent"] = 100.0
-            properties["snapshotAccessState"] = "Available"
+            properties["completionPercent"] = 100
+            if api_version[:10] >= _ACCESS_STATE_SINCE:
+                properties["snapshotAccessState"] = "Available"
         if self.family_id is not None:
             properties["incrementalSnapshotFamilyId"] = self.family_id
         body["properties"] = properties
@@ -208,7 +216,10 @@ class Snapshots(Store[Snapshot]):
             raise invalid_parameter(text, "creationData.sourceResourceId")
         settings = self._world.settings.compute
         family = self._families.get(source.rid.key)
-        if sum(1 for snapshot in self if family and snapshot.family_id == family) >= settings.incremental_snapshots_per_disk:
+        if (
+            sum(1 for snapshot in self if family and snapshot.family_id == family)
+            >= settings.incremental_snapshots_per_disk
+        ):
             limit = settings.incremental_snapshots_per_disk
             raise not_allowed(f"The disk {source.id} already has the maximum of {limit} incremental snapshots.")
         self._check_rate(source, settings.incremental_snapshots_per_window, settings.incremental_snapshot_window)
@@ -225,7 +236,9 @@ class Snapshots(Store[Snapshot]):
         raise ArmError(
             status,
             "OperationNotAllowed",
-            f"The maximum of {limit} incremental snapshots in {minutes:g} minutes has been reached for disk {source.id}.",
-            details=[("TooManyRequests", "The rate of incremental snapshots of the disk is limited.")] if status == 429 else [],
+            f"The maximum of {limit} incremental snapshots in {minutes:g} minutes is reached for disk {source.id}.",
+            details=[("TooManyRequests", "The rate of incremental snapshots of the disk is limited.")]
+            if status == 429
+            else [],
             headers={"Retry-After": str(self._world.clock.retry_after(wait))} if status == 429 else None,
         )

@@ -128,7 +128,7 @@ class Store(Generic[ResourceT]):
 
 
 class RequestBody(BaseModel):
-    """Base of request bodies: camel case, unknown properties refused, read-only ones that a client sends back dropped."""
+    """Base of request bodies: camel case, unknown properties refused, read-only ones sent back dropped."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
 
@@ -245,8 +245,9 @@ def checked_location(world: World, rid: ResourceId, location: str, existing: Res
         raise ArmError(400, "LocationNotAvailableForResourceType", text)
     if existing is not None and existing.location != region:
         text = (
-            f"The resource '{rid.name}' already exists in location '{existing.location}' in resource group '{rid.group}'. "
-            f"A resource with the same name cannot be created in location '{region}'. Please select a new resource name."
+            f"The resource '{rid.name}' already exists in location '{existing.location}' in resource group "
+            f"'{rid.group}'. A resource with the same name cannot be created in location '{region}'. "
+            "Please select a new resource name."
         )
         raise ArmError(409, "InvalidResourceLocation", text)
     return region

@@ -10,7 +10,13 @@ from pydantic import Field, JsonValue
 from include.azure_simulator.compute.disks import Disk
 from include.azure_simulator.compute.galleries import ImageDefinition
 from include.azure_simulator.compute.images import Caching
-from include.azure_simulator.compute.store import ProvisioningState, RequestBody, Resource, invalid_parameter, not_allowed
+from include.azure_simulator.compute.store import (
+    ProvisioningState,
+    RequestBody,
+    Resource,
+    invalid_parameter,
+    not_allowed,
+)
 from include.azure_simulator.resources import JsonObject
 
 if TYPE_CHECKING:
@@ -199,7 +205,9 @@ def _disk_sources(world: World, body: VersionStorageBody, location: str) -> _Con
 
 def _disk(world: World, body: OsDiskImageBody, location: str, target: str) -> Disk:
     if body.source is None or (body.source.id is None) == (body.source.uri is None):
-        raise invalid_parameter(f"Exactly one of 'id' and 'uri' must be given in '{target}.source'.", f"{target}.source")
+        raise invalid_parameter(
+            f"Exactly one of 'id' and 'uri' must be given in '{target}.source'.", f"{target}.source"
+        )
     if body.source.id is None:
         raise invalid_parameter(f"The source blob '{body.source.uri}' does not exist.", f"{target}.source.uri")
     found: Disk | None = world.compute.snapshots.find(body.source.id) or world.compute.disks.find(body.source.id)
@@ -215,7 +223,9 @@ def _check_source(source: Resource, location: str) -> None:
     if source.location != location:
         _refuse_missing(source.id, location)
     if source.provisioning_state is not ProvisioningState.SUCCEEDED:
-        raise not_allowed(f"The source '{source.id}' is in state {source.provisioning_state}.", target=f"{_PREFIX}.source")
+        raise not_allowed(
+            f"The source '{source.id}' is in state {source.provisioning_state}.", target=f"{_PREFIX}.source"
+        )
 
 
 def _refuse_missing(source_id: str, location: str) -> NoReturn:
@@ -247,8 +257,8 @@ def _check_security(definition: ImageDefinition, content: _Content) -> None:
     security = definition.security_type
     if content.kind in ("disks", "vm") and security == "TrustedLaunchSupported":
         text = (
-            "The security type 'TrustedLaunchSupported' is not supported for the source id ''. Currently only Vhd Blob, "
-            "User Image and Gallery Image Version sources are supported."
+            "The security type 'TrustedLaunchSupported' is not supported for the source id ''. Currently only Vhd "
+            "Blob, User Image and Gallery Image Version sources are supported."
         )
         raise invalid_parameter(text, "galleryImage.properties.features")
     if content.kind == "image" and security not in ("Standard", "TrustedLaunchSupported"):

@@ -218,7 +218,9 @@ class Versions(Store[ImageVersion]):
         self._check_unchanged(version, body)
         removed = version.replicas.keys() - replicas.keys()
         if removed and not version.allow_deletion_of_replicated_locations:
-            text = f"Removing the replicated region '{min(removed)}' is not allowed by the safety profile of the version."
+            text = (
+                f"Removing the replicated region '{min(removed)}' is not allowed by the safety profile of the version."
+            )
             raise not_allowed(text, target="galleryImageVersion.properties.publishingProfile.targetRegions")
         now = self._world.clock.now()
         settings = self._world.settings.compute

@@ -144,7 +144,9 @@ class VirtualMachines(Store[VirtualMachine]):
             result=lambda: output,
         )
 
-    def _power(self, machine: VirtualMachine, duration: timedelta, meanwhile: PowerState, final: PowerState) -> Operation:
+    def _power(
+        self, machine: VirtualMachine, duration: timedelta, meanwhile: PowerState, final: PowerState
+    ) -> Operation:
         running = self._world.operations.running_on(machine.id)
         if running is not None:
             if machine.power_state is not meanwhile:

@@ -103,9 +103,9 @@ class ComputeWorld:
         """The name of an image or a version that is being made from ``source`` now, or ``None``."""
         made: list[ManagedImage | ImageVersion] = [*self.images, *self.versions]
         for resource in made:
-            if resource.busy and resource.provisioning_state is not ProvisioningState.DELETING:
-                if source.key in (source_id.lower() for source_id in resource.source_ids):
-                    return resource.rid.name
+            making = resource.busy and resource.provisioning_state is not ProvisioningState.DELETING
+            if making and source.key in (source_id.lower() for source_id in resource.source_ids):
+                return resource.rid.name
         return None
 
     def is_deallocated(self, vm_id: str | None) -> bool:
