@@ -97,7 +97,7 @@ def subnet_subscription(case: Case) -> Iterator[Finding]:
         yield case.error(
             f"the subnet is {network.subnet_id}, the account's subscription {subscription}",
             "name a subnet of the account's subscription in pool.network",
-            f"az network vnet subnet show --ids {network.subnet_id} --output json",
+            case.az.subnet(network.subnet_id),
         )
 
 
@@ -132,7 +132,7 @@ def vm_size_series(case: Case) -> Iterator[Finding]:
     """Is the VM size of a series that Batch documents as supported?"""
     size = case.plan.spec.pool.vm_size
     if UNSUPPORTED_SIZE.fullmatch(size):
-        region = case.seen.account.location if case.seen.account else "<region>"
+        region = case.seen.account.location if case.seen.account else "REGION"
         yield case.error(
             f"{size} belongs to a series that Batch does not support (A0, GS, DS, DSv2)",
             "choose a current pool.vm_size, such as Standard_D4s_v5",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from golden_pools.rules.plan import RunPlan
@@ -22,16 +23,19 @@ class Commands:
     def _subscription(self) -> str:
         return f"--subscription {self.plan.spec.subscription}"
 
+    def _group(self, name: str) -> str:
+        return f"{self._subscription} --resource-group {shlex.quote(name)}"  # a group's name may have parentheses
+
     def vm(self, query: str = "") -> str:
         """Show the golden VM."""
         vm = self.plan.spec.golden_vm
-        return _with(f"az vm show {self._subscription} --resource-group {vm.resource_group} --name {vm.name}", query)
+        return _with(f"az vm show {self._group(vm.resource_group)} --name {vm.name}", query)
 
     def vm_status(self) -> str:
         """Show the golden VM's instance view: power state, provisioning, generalized flag."""
         vm = self.plan.spec.golden_vm
         return _with(
-            f"az vm get-instance-view {self._subscription} --resource-group {vm.resource_group} --name {vm.name}",
+            f"az vm get-instance-view {self._group(vm.resource_group)} --name {vm.name}",
             "instanceView.statuses[].code",
         )
 
@@ -39,7 +43,7 @@ class Commands:
         """List the golden VM's extensions."""
         vm = self.plan.spec.golden_vm
         return _with(
-            f"az vm extension list {self._subscription} --resource-group {vm.resource_group} --vm-name {vm.name}",
+            f"az vm extension list {self._group(vm.resource_group)} --vm-name {vm.name}",
             "[].name",
         )
 
@@ -47,37 +51,51 @@ class Commands:
         """Show a managed disk; an unmanaged one shows in the VM only."""
         if disk_id is None:
             return self.vm("storageProfile")
-        return _with(f"az disk show --ids {disk_id}", query)
+        return _with(f"az disk show --ids {shlex.quote(disk_id)}", query)
 
     def gallery(self) -> str:
         """Show the gallery."""
         image = self.plan.spec.image
         return _with(
-            f"az sig show {self._subscription} --resource-group {image.resource_group} --gallery-name {image.gallery}",
+            f"az sig show {self._group(image.resource_group)} --gallery-name {image.gallery}",
             "",
         )
 
+    @property
+    def _definition_id(self) -> str:
+        return self.plan.version_id.rsplit("/versions/", 1)[0]
+
     def definition(self, query: str = "") -> str:
         """Show the image definition."""
-        return _with(f"az sig image-definition show --ids {self.plan.version_id.rsplit('/versions/', 1)[0]}", query)
+        return _with(f"az sig image-definition show --ids {shlex.quote(self._definition_id)}", query)
 
     def version(self, query: str = "") -> str:
         """Show the image version with its replication."""
-        return _with(f"az sig image-version show --ids {self.plan.version_id} --expand ReplicationStatus", query)
+        version_id = shlex.quote(self.plan.version_id)
+        return _with(f"az sig image-version show --ids {version_id} --expand ReplicationStatus", query)
+
+    def versions(self) -> str:
+        """List the versions of the definition that the version belongs to."""
+        # az sig image-version list takes no --ids
+        _, _, subscription, _, group, _, _, _, gallery, _, definition = self._definition_id.split("/")
+        return (
+            f"az sig image-version list --subscription {subscription} --resource-group {shlex.quote(group)} "
+            f"--gallery-name {gallery} --gallery-image-definition {definition} --output table"
+        )
 
     def account(self, query: str = "") -> str:
         """Show the Batch account."""
         pool = self.plan.spec.pool
         return _with(
-            f"az batch account show {self._subscription} --resource-group {pool.resource_group} --name {pool.account}",
+            f"az batch account show {self._group(pool.resource_group)} --name {pool.account}",
             query,
         )
 
     def pools(self) -> str:
         """List the account's pools with their sizes and targets."""
-        pool_id = self.plan.pool_id.rsplit("/", 1)[0]
+        pools = f"{self.plan.pool_id.rsplit('/', 1)[0]}?api-version=2025-06-01"
         return (
-            f"az rest --method get --url '{pool_id}?api-version=2025-06-01' "
+            f"az rest --method get --url {shlex.quote(pools)} "
             '--query "value[].{name: name, size: properties.vmSize, dedicated: properties.currentDedicatedNodes, '
             'spot: properties.currentLowPriorityNodes, scale: properties.scaleSettings}" --output json'
         )
@@ -98,6 +116,10 @@ class Commands:
             "[].{family: family, capabilities: capabilities}",
         )
 
+    def subnet(self, subnet_id: str) -> str:
+        """Show a subnet."""
+        return _with(f"az network vnet subnet show --ids {shlex.quote(subnet_id)}", "id")
+
     def compute_usage(self, location: str) -> str:
         """Show the subscription's vCPU quotas and their use in a region."""
         return _with(f"az vm list-usage {self._subscription} --location {normal_region(location)}", "")
@@ -106,5 +128,5 @@ class Commands:
         """List the images and node agents that Batch supports."""
         account = self.plan.spec.pool.account
         return _with(
-            f"az batch pool supported-images list --account-name {account} --account-endpoint {endpoint}", query
+            f"az batch pool supported-images list --account-name {account} --account-endpoint https://{endpoint}", query
         )

@@ -127,7 +127,7 @@ def os_disk_size(case: Case) -> Iterator[Finding]:
         yield case.error(
             f"the OS disk has {size} GiB, a managed image takes {OS_DISK_GIB}",
             "use a smaller OS disk",
-            case.az.disk(case.vm.os_disk.id, "diskSizeGb"),
+            case.az.disk(case.vm.os_disk.id, "diskSizeGB"),
         )
 
 
@@ -139,7 +139,7 @@ def data_disk_size(case: Case) -> Iterator[Finding]:
             yield case.error(
                 f"data disk {disk.name} has {disk.size_gib} GiB, a gallery version takes {GALLERY_DATA_DISK_GIB}",
                 "spread its content over smaller disks",
-                case.az.disk(disk.id, "diskSizeGb"),
+                case.az.disk(disk.id, "diskSizeGB"),
             )
 
 
@@ -151,7 +151,7 @@ def image_size(case: Case) -> Iterator[Finding]:
         yield case.error(
             f"the disks have {total} GiB together, a gallery version takes {GALLERY_IMAGE_GIB}",
             "use smaller or fewer disks",
-            case.az.vm("storageProfile.[osDisk.diskSizeGb, dataDisks[].diskSizeGb]"),
+            case.az.vm("storageProfile"),
         )
 
 

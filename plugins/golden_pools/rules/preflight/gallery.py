@@ -121,7 +121,7 @@ def version_exists(case: Case) -> Iterator[Finding]:
         yield case.error(
             f"there is no image version {case.plan.version_id}",
             "trigger the run again with a version that exists, or without one to build it",
-            f"az sig image-version list --ids {case.plan.version_id.rsplit('/versions/', 1)[0]} --output table",
+            case.az.versions(),
         )
 
 

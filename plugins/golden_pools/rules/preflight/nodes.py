@@ -1,7 +1,8 @@
 """Checks of what runs on the nodes: does the VM size boot the image, does the node agent fit its system.
 
 Azure compares neither when the pool is made: a wrong generation shows as a failed resize, a wrong node agent as
-unusable nodes. Sources: "Azure Batch pool resizing failure", "Use the Azure Compute Gallery to create a custom image pool".
+unusable nodes. Sources: "Azure Batch pool resizing failure", "Use the Azure Compute Gallery to create a custom image
+pool".
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ def refused(plan: RunPlan, seen: Observations) -> Iterator[Finding]:
 def _command(lookup: Lookup, plan: RunPlan, seen: Observations) -> str:
     az = Commands(plan)
     account = seen.account
-    location = account.location if account else "<region>"
-    endpoint = account.endpoint if account else "<endpoint>"
+    location = account.location if account else "REGION"
+    endpoint = account.endpoint if account else "ENDPOINT"
     commands = {
         Lookup.GOLDEN_VM: az.vm(),
         Lookup.GALLERY: az.gallery(),

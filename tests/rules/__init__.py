@@ -1,0 +1,1 @@
+"""Tests of the rules: milliseconds each, no Airflow, no Azure."""

@@ -1,0 +1,572 @@
+"""Every check: one passing case, at least one failing case, through the door that the operator uses."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+from dataclasses import replace
+from datetime import timedelta
+from types import ModuleType
+from typing import Any
+
+import pytest
+from golden_pools.rules.facts import BaseImage, PowerState, PurchasePlan, RegionReplication
+from golden_pools.rules.plan import RunPlan
+from golden_pools.rules.preflight import (
+    CHECKS,
+    SUBJECTS,
+    Finding,
+    Level,
+    Lookup,
+    Observations,
+    blockers,
+    lookups,
+    preflight,
+    render,
+)
+
+from tests.rules.build import (
+    DIRECT,
+    NOW,
+    OTHER_SUBSCRIPTION,
+    VERSION_ID,
+    account,
+    definition,
+    disk,
+    golden_vm,
+    observations,
+    plan,
+    pool,
+    spec,
+    supported_image,
+    version,
+    vm_size,
+)
+
+ERROR, WARNING, INFO = Level.ERROR, Level.WARNING, Level.INFO
+PLAN = PurchasePlan(name="p", publisher="acme", product="linux")
+
+
+def vm(**changes: Any) -> Observations:
+    return observations(golden_vm=golden_vm(**changes))
+
+
+def os_disk(**changes: Any) -> Observations:
+    return vm(os_disk=disk(**changes))
+
+
+def batch(**changes: Any) -> Observations:
+    return observations(account=account(**changes))
+
+
+def on_version(**changes: Any) -> Observations:
+    return observations(image_version=version(**changes))
+
+
+def sizes(**changes: Any) -> Observations:
+    size = vm_size(**changes)
+    return observations(vm_sizes={"standard_d2s_v5": size}, batch_vm_sizes={"standard_d2s_v5": size})
+
+
+def agents(**changes: Any) -> Observations:
+    return observations(supported_images=(supported_image(**changes),))
+
+
+def others(**changes: Any) -> Observations:
+    return observations(pools=(pool(), pool(name="other", **changes)))
+
+
+BUILD, EXISTING, IN_PLACE_OF = plan(), plan(version=VERSION_ID), plan(image=DIRECT)
+AWAY = f"/subscriptions/{OTHER_SUBSCRIPTION}/resourceGroups/x/providers/Microsoft.Compute/disks/data-0"
+WIDE = {"image": {"target_regions": [{"name": "northeurope"}]}}
+
+FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
+    ("golden-vm-exists", BUILD, observations(golden_vm=None), ERROR, "no VM golden-vm in resource group golden"),
+    ("golden-vm-provisioned", BUILD, vm(provisioning_state="Updating"), ERROR, "Updating"),
+    ("golden-vm-provisioned", BUILD, vm(provisioning_state=None), ERROR, "None"),
+    ("power-state", BUILD, vm(power_state=PowerState.RUNNING), INFO, "running"),
+    ("power-state", BUILD, vm(power_state=PowerState.STOPPED), INFO, "stopped"),
+    ("power-state", BUILD, vm(power_state=PowerState.DEALLOCATING), WARNING, "deallocating"),
+    ("power-state", BUILD, vm(power_state=PowerState.UNKNOWN), WARNING, "unknown"),
+    (
+        "power-state",
+        plan(golden_vm={"capture": "running"}),
+        vm(power_state=PowerState.RUNNING),
+        WARNING,
+        "each of its 3 disks is copied at its own moment",
+    ),
+    ("generalized", BUILD, vm(flagged_generalized=False), ERROR, "nothing says that the guest is generalized"),
+    (
+        "generalized",
+        BUILD,
+        vm(flagged_generalized=False, tags={"golden.generalized": "false"}),
+        ERROR,
+        "nothing says that the guest is generalized",
+    ),
+    (
+        "generalized",
+        BUILD,
+        vm(flagged_generalized=False, tags={"golden.generalized": "True"}),
+        INFO,
+        "only the tag golden.generalized=true",
+    ),
+    (
+        "generalized",
+        plan(golden_vm={"generalized": True}),
+        vm(flagged_generalized=False),
+        INFO,
+        "only golden_vm.generalized",
+    ),
+    ("vm-extensions", BUILD, vm(extensions=("Monitor", "Script")), ERROR, "Monitor, Script"),
+    (
+        "vm-extensions",
+        plan(golden_vm={"allowed_extensions": ["monitor"]}),
+        vm(extensions=("Monitor", "Script")),
+        ERROR,
+        "extensions Script",
+    ),
+    ("host-encryption", BUILD, vm(encryption_at_host=True), INFO, "encryption at host"),
+    ("security-type", BUILD, vm(security_type="TrustedLaunch"), ERROR, "TrustedLaunch"),
+    ("security-type", BUILD, vm(security_type="ConfidentialVM"), ERROR, "ConfidentialVM"),
+    ("security-type", BUILD, os_disk(security_type="ConfidentialVM_DiskEncryptedWithPlatformKey"), ERROR, "Confid"),
+    ("architecture", BUILD, os_disk(architecture="Arm64"), ERROR, "Arm64"),
+    ("os-type", BUILD, vm(os_type=None, os_disk=disk(os_type=None)), ERROR, "neither"),
+    ("os-type", BUILD, vm(os_type="Windows"), ERROR, "the VM says Windows, its OS disk Linux"),
+    ("base-image", BUILD, vm(base_image=None), WARNING, "no image that Azure remembers"),
+    ("base-image", BUILD, vm(base_image=BaseImage(id="/custom/image")), WARNING, "/custom/image"),
+    (
+        "base-image",
+        BUILD,
+        vm(base_image=BaseImage(publisher="acme", offer="linux", sku="9")),
+        WARNING,
+        "acme:linux:9",
+    ),
+    ("availability-zone", BUILD, vm(zones=("2",)), INFO, "zone 2"),
+    ("one-region", BUILD, os_disk(location="northeurope"), ERROR, "os in northeurope"),
+    ("batch-region", BUILD, batch(location="northeurope"), ERROR, "the image goes to westeurope"),
+    ("batch-region", plan(**WIDE), batch(location="northeurope"), INFO, "Batch account in northeurope"),
+    ("batch-region", IN_PLACE_OF, batch(location="northeurope"), ERROR, "Batch account in northeurope"),
+    ("direct-managed-image", IN_PLACE_OF, observations(), WARNING, "RETIRED"),
+    ("managed-disks", BUILD, vm(data_disks=(disk(lun=0, id=None),)), ERROR, "data-0"),
+    ("ephemeral-os-disk", BUILD, os_disk(id=None, ephemeral=True), ERROR, "ephemeral"),
+    ("disk-encryption", BUILD, os_disk(ade_enabled=True), ERROR, "disk os is encrypted"),
+    ("disk-encryption", BUILD, vm(data_disks=(disk(lun=0, ade_enabled=True),)), ERROR, "disk data-0 is encrypted"),
+    (
+        "customer-key",
+        BUILD,
+        os_disk(encryption_type="EncryptionAtRestWithCustomerKey"),
+        WARNING,
+        "EncryptionAtRestWithCustomerKey",
+    ),
+    ("disk-sku", BUILD, vm(data_disks=(disk(lun=0, sku="UltraSSD_LRS"),)), ERROR, "Ultra"),
+    ("disk-sku", BUILD, vm(data_disks=(disk(lun=0, sku="PremiumV2_LRS"),)), WARNING, "Premium SSD v2"),
+    ("disk-provisioned", BUILD, os_disk(provisioning_state="Failed"), ERROR, "Failed"),
+    ("disk-state", BUILD, os_disk(disk_state="ReadyToUpload"), ERROR, "ReadyToUpload"),
+    ("disk-state", BUILD, os_disk(disk_state="ActiveUpload"), ERROR, "ActiveUpload"),
+    ("disk-state", BUILD, os_disk(disk_state="ActiveSAS"), WARNING, "ActiveSAS"),
+    ("os-disk-size", BUILD, os_disk(size_gib=1024), ERROR, "1024 GiB"),
+    ("data-disk-size", BUILD, vm(data_disks=(disk(lun=0, size_gib=1025),)), ERROR, "1025 GiB"),
+    (
+        "image-size",
+        BUILD,
+        vm(os_disk=disk(size_gib=1023), data_disks=(disk(lun=0, size_gib=1024), disk(lun=1, size_gib=2))),
+        ERROR,
+        "2049 GiB",
+    ),
+    ("data-disk-luns", BUILD, vm(data_disks=(disk(lun=3), disk(lun=3))), ERROR, "LUN 3"),
+    ("same-subscription", BUILD, vm(data_disks=(disk(lun=0, id=AWAY),)), ERROR, AWAY),
+    ("purchase-plan", BUILD, vm(plan=PLAN), ERROR, "acme:linux:p"),
+    ("purchase-plan", BUILD, observations(definition=definition(purchase_plan=PLAN)), ERROR, "golden VM: none"),
+    ("purchase-plan", IN_PLACE_OF, replace(vm(plan=PLAN), definition=None), ERROR, "acme:linux:p"),
+    ("purchase-plan", BUILD, replace(vm(plan=PLAN), definition=None), WARNING, "acme:linux:p"),
+    (
+        "purchase-plan",
+        BUILD,
+        replace(os_disk(purchase_plan=PLAN), definition=definition(purchase_plan=PLAN)),
+        WARNING,
+        "acme:linux:p",
+    ),
+    ("gallery-exists", BUILD, observations(gallery=None, definition=None), ERROR, "no gallery golden_gallery"),
+    ("gallery-region", BUILD, vm(location="northeurope"), INFO, "golden_gallery is in westeurope"),
+    ("definition-is-made", BUILD, observations(definition=None), INFO, "no image definition golden"),
+    ("definition-fits", BUILD, observations(definition=definition(os_state="Specialized")), ERROR, "Specialized"),
+    ("definition-fits", BUILD, observations(definition=definition(os_type="Windows")), ERROR, "Windows"),
+    ("definition-fits", BUILD, observations(definition=definition(hyper_v_generation="V1")), ERROR, "V1"),
+    ("definition-fits", BUILD, observations(definition=definition(architecture="Arm64")), ERROR, "Arm64"),
+    (
+        "definition-security",
+        BUILD,
+        observations(definition=definition(security_type="TrustedLaunchSupported")),
+        WARNING,
+        "TrustedLaunchSupported",
+    ),
+    (
+        "definition-security",
+        BUILD,
+        observations(definition=definition(security_type="TrustedLaunch")),
+        ERROR,
+        "TrustedLaunch",
+    ),
+    ("disk-controller", BUILD, vm(disk_controller="NVMe"), ERROR, "NVMe"),
+    ("disk-controller", BUILD, replace(vm(disk_controller="NVMe"), definition=None), ERROR, "NVMe"),
+    (
+        "planned-replicas",
+        plan(image={"replicas": 1}, pool={"targets": {"dedicated": 301}}),
+        observations(),
+        WARNING,
+        "1 replica(s) in westeurope for 301 nodes",
+    ),
+    ("version-exists", EXISTING, observations(image_version=None), ERROR, VERSION_ID),
+    ("version-ready", EXISTING, on_version(provisioning_state="Creating"), ERROR, "Creating"),
+    (
+        "version-ready",
+        EXISTING,
+        on_version(regions=(RegionReplication(region="westeurope", state="Replicating", progress_percent=40),)),
+        ERROR,
+        "westeurope Replicating",
+    ),
+    ("version-ready", EXISTING, on_version(regions=()), ERROR, "replication: none"),
+    (
+        "version-replicas",
+        plan(version=VERSION_ID, pool={"targets": {"dedicated": 700}}),
+        observations(),
+        WARNING,
+        "1 replica(s) in westeurope for 700 nodes",
+    ),
+    (
+        "version-subscription",
+        plan(version=VERSION_ID.replace(spec().subscription, OTHER_SUBSCRIPTION)),
+        observations(),
+        ERROR,
+        OTHER_SUBSCRIPTION,
+    ),
+    ("account-exists", BUILD, observations(account=None), ERROR, "no Batch account goldenbatch"),
+    ("account-provisioned", BUILD, batch(provisioning_state="Invalid"), ERROR, "Invalid"),
+    ("account-authentication", BUILD, batch(authentication_modes=("SharedKey",)), ERROR, "SharedKey"),
+    ("account-network", BUILD, batch(public_network_access="Disabled"), INFO, "Disabled"),
+    ("allocation-mode", BUILD, batch(allocation_mode="UserSubscription"), INFO, "your subscription"),
+    ("allocation-mode", BUILD, observations(), INFO, "5 Spot nodes"),
+    (
+        "subnet-subscription",
+        plan(
+            pool={
+                "network": {
+                    "subnet_id": f"/subscriptions/{OTHER_SUBSCRIPTION}/resourceGroups/n/providers/Microsoft.Network"
+                    "/virtualNetworks/v/subnets/s"
+                }
+            }
+        ),
+        observations(),
+        ERROR,
+        OTHER_SUBSCRIPTION,
+    ),
+    (
+        "inter-node-communication",
+        plan(pool={"inter_node_communication": True, "targets": {"dedicated": 81}}),
+        batch(allocation_mode="UserSubscription"),
+        ERROR,
+        "may have 80",
+    ),
+    ("vm-size-supported", BUILD, observations(batch_vm_sizes={}), ERROR, "does not offer Standard_D2s_v5"),
+    *(
+        ("vm-size-series", plan(pool={"vm_size": name}), observations(), ERROR, name)
+        for name in ("Standard_A0", "Standard_GS5", "Standard_DS3", "Standard_DS3_v2", "Standard_DS11-1_v2")
+    ),
+    ("vm-size-end-of-support", BUILD, sizes(batch_support_ends=NOW), ERROR, "ended on 2026-11-22"),
+    (
+        "vm-size-end-of-support",
+        BUILD,
+        sizes(batch_support_ends=NOW + timedelta(days=90)),
+        WARNING,
+        "ends on 2027-02-20",
+    ),
+    ("vm-size-generation", BUILD, sizes(generations=("V1",)), ERROR, "boots V1, the image is V2"),
+    ("vm-size-generation", EXISTING, sizes(generations=("V1",)), ERROR, "boots V1, the image is V2"),
+    ("vm-size-architecture", BUILD, sizes(architecture="Arm64"), ERROR, "is Arm64, the image is x64"),
+    (
+        "vm-size-disk-controller",
+        BUILD,
+        replace(os_disk(controller_types=("SCSI",)), vm_sizes={"standard_d2s_v5": vm_size(disk_controllers=("NVMe",))}),
+        ERROR,
+        "has NVMe disk controllers, the image boots from SCSI",
+    ),
+    ("task-slots", plan(pool={"task_slots_per_node": 9}), observations(), ERROR, "9 task slots"),
+    (
+        "task-slots",
+        plan(pool={"task_slots_per_node": 256}),
+        sizes(vcpus=63),
+        ERROR,
+        "256 task slots",
+    ),
+    ("node-agent-known", BUILD, agents(node_agent_sku="batch.node.el 9"), ERROR, "batch.node.ubuntu 22.04"),
+    ("node-agent-system", BUILD, agents(os_type="windows"), ERROR, "is for windows, the image is Linux"),
+    (
+        "node-agent-base-image",
+        BUILD,
+        observations(
+            supported_images=(supported_image(sku="other"), supported_image(node_agent_sku="batch.node.ubuntu 24.04"))
+        ),
+        ERROR,
+        "Batch lists batch.node.ubuntu 24.04",
+    ),
+    ("node-agent-end-of-support", BUILD, agents(support_ends=NOW), ERROR, "ended on 2026-11-22"),
+    (
+        "node-agent-end-of-support",
+        BUILD,
+        agents(support_ends=NOW + timedelta(days=1)),
+        WARNING,
+        "ends on 2026-11-23",
+    ),
+    ("quota-never", BUILD, batch(dedicated_core_quota=19), ERROR, "need 20 dedicated cores"),
+    ("quota-never", BUILD, batch(family_quotas={"standarddsv5family": 19}), ERROR, "20 cores of standardDSv5Family"),
+    ("quota-never", BUILD, batch(low_priority_core_quota=9), ERROR, "10 Spot/low-priority cores"),
+    ("quota-now", BUILD, others(current_dedicated=21, current_spot=0), WARNING, "cores of standardDSv5Family"),
+    ("quota-now", BUILD, others(current_spot=21), WARNING, "other pools take 42 of 50"),
+    ("quota-now", BUILD, others(target_spot=21), WARNING, "other pools take 42 of 50"),
+    ("quota-family-unknown", BUILD, batch(family_quotas={}), WARNING, "standardDSv5Family"),
+    (
+        "pool-quota",
+        BUILD,
+        observations(account=account(pool_quota=1), pools=(pool(name="other"),)),
+        ERROR,
+        "1 of 1 pools",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("check", "run", "seen", "level", "text"), FAILING, ids=[f"{row[0]}-{number}" for number, row in enumerate(FAILING)]
+)
+def test_check_finds(check: str, run: RunPlan, seen: Observations, level: Level, text: str) -> None:
+    found = [finding for finding in preflight(run, seen, NOW) if finding.check == check]
+
+    assert [(finding.level, text in finding.seen) for finding in found] == [(level, True)]
+    assert found[0].advice
+
+
+def passing(check: str) -> tuple[RunPlan, Observations]:
+    """Return a case in which a check runs and has nothing to say."""
+    no_spot = plan(pool={"targets": {"dedicated": 10}})
+    run = EXISTING if check.startswith("version-") else no_spot if check == "allocation-mode" else BUILD
+    return run, observations()
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_check_passes_where_all_is_well(check: str) -> None:
+    run, seen = passing(check)
+
+    assert CHECKS[check].concerns(run)
+    assert CHECKS[check].can_judge(seen)
+    assert [finding for finding in preflight(run, seen, NOW) if finding.check == check] == []
+
+
+def test_every_check_has_a_failing_case() -> None:
+    assert {row[0] for row in FAILING} == set(CHECKS)
+
+
+@pytest.mark.parametrize("module", SUBJECTS, ids=lambda module: module.__name__.rsplit(".", 1)[-1])
+def test_every_public_function_is_registered(module: ModuleType) -> None:
+    functions = {
+        function
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
+    }
+
+    assert functions <= {check.judge for check in CHECKS.values()}
+    assert functions
+
+
+def test_two_checks_cannot_share_an_id() -> None:
+    from golden_pools.rules.preflight.case import check
+
+    def generalized(_: Any) -> list[Finding]:
+        return []
+
+    with pytest.raises(ValueError, match="two checks are called generalized"):
+        check()(generalized)
+
+
+def test_a_healthy_world_has_no_blocker_and_no_warning() -> None:
+    findings = preflight(BUILD, observations(), NOW)
+
+    assert {finding.level for finding in findings} == {INFO}
+
+
+def test_all_findings_come_at_once_errors_first() -> None:
+    seen = replace(
+        vm(power_state=PowerState.RUNNING, base_image=None, extensions=("Monitor",), flagged_generalized=False),
+        gallery=None,
+        definition=None,
+        account=account(dedicated_core_quota=1),
+    )
+
+    findings = preflight(BUILD, seen, NOW)
+
+    levels = [finding.level for finding in findings]
+    assert levels == sorted(levels, key=list(Level).index)
+    assert {finding.check for finding in blockers(findings)} == {
+        "vm-extensions",
+        "generalized",
+        "gallery-exists",
+        "quota-never",
+    }
+
+
+def test_an_existing_version_spares_the_golden_vm_and_the_gallery() -> None:
+    seen = observations(golden_vm=None, gallery=None, definition=None)
+
+    assert blockers(preflight(EXISTING, seen, NOW)) == []
+
+
+def test_plan_only_checks_everything() -> None:
+    seen = vm(flagged_generalized=False, extensions=("Monitor",))
+
+    dry = preflight(plan(conf={"plan_only": True}), seen, NOW)
+
+    assert dry == preflight(BUILD, seen, NOW)
+
+
+@pytest.mark.parametrize("lookup", Lookup)
+def test_a_refused_lookup_is_told_once_with_its_permission(lookup: Lookup) -> None:
+    run = EXISTING if lookup is Lookup.IMAGE_VERSION else BUILD
+    empty: Any = {"pools": (), "vm_sizes": {}, "batch_vm_sizes": {}, "supported_images": ()}
+    field = lookup.name.lower()
+    seen = observations(unreadable={str(lookup): "HTTP 403 AuthorizationFailed"}, **{field: empty.get(field)})
+
+    findings = [finding for finding in preflight(run, seen, NOW) if finding.level is not INFO]
+
+    assert len(findings) == 1
+    [finding] = findings
+    assert finding.level is (ERROR if lookup in (Lookup.GOLDEN_VM, Lookup.ACCOUNT) else WARNING)
+    assert "HTTP 403 AuthorizationFailed" in finding.seen
+    assert "Microsoft." in finding.advice or "Azure Batch Data Contributor" in finding.advice
+    skipped = finding.seen.rsplit("not checked: ", 1)[1].split(", ")
+    assert skipped
+    assert set(skipped) <= set(CHECKS)
+
+
+def test_a_refused_lookup_that_the_plan_does_not_call_for_is_not_told() -> None:
+    seen = observations(golden_vm=None, unreadable={"golden VM": "HTTP 403"})
+
+    assert blockers(preflight(EXISTING, seen, NOW)) == []
+
+
+def test_every_lookup_has_a_field_in_the_observations() -> None:
+    for lookup in Lookup:
+        assert observations().of(lookup) is not None
+
+
+def test_lookups_of_a_direct_managed_image_leave_the_gallery_out() -> None:
+    assert lookups(IN_PLACE_OF) == lookups(BUILD) - {Lookup.GALLERY, Lookup.DEFINITION}
+
+
+def test_missing_batch_account_is_one_finding_not_ten() -> None:
+    seen = observations(account=None, pools=(), vm_sizes={}, batch_vm_sizes={}, supported_images=())
+
+    assert [finding.check for finding in blockers(preflight(BUILD, seen, NOW))] == ["account-exists"]
+
+
+def test_trusted_launch_names_the_way_out() -> None:
+    [finding] = blockers(preflight(BUILD, vm(security_type="TrustedLaunch"), NOW))
+
+    assert "security type Standard" in finding.advice
+
+
+def test_quota_counts_the_pools_own_nodes_once() -> None:
+    """Ten present nodes that become ten nodes on a new image need no second quota."""
+    seen = batch(dedicated_core_quota=20, family_quotas={"standarddsv5family": 20}, low_priority_core_quota=10)
+
+    assert [finding.check for finding in preflight(BUILD, seen, NOW) if finding.check.startswith("quota")] == []
+
+
+def test_quota_that_is_too_small_in_itself_is_not_told_twice() -> None:
+    seen = replace(others(current_dedicated=40), account=account(dedicated_core_quota=19, family_quotas_enforced=False))
+
+    quotas = [finding for finding in preflight(BUILD, seen, NOW) if finding.check.startswith("quota")]
+    assert [finding.check for finding in quotas] == ["quota-never"]
+
+
+def test_family_quota_counts_only_pools_of_the_family() -> None:
+    other = vm_size(name="Standard_F2s_v2", family="standardFSv2Family")
+    seen = observations(
+        pools=(pool(), pool(name="other", vm_size="Standard_F2s_v2", current_dedicated=25, current_spot=0)),
+        batch_vm_sizes={"standard_d2s_v5": vm_size(), "standard_f2s_v2": other},
+    )
+
+    assert [finding for finding in preflight(BUILD, seen, NOW) if finding.check == "quota-now"] == []
+
+
+def test_family_quotas_that_are_not_enforced_do_not_count() -> None:
+    seen = batch(family_quotas_enforced=False, family_quotas={"standarddsv5family": 0})
+
+    assert [finding for finding in preflight(BUILD, seen, NOW) if finding.check.startswith("quota")] == []
+
+
+def test_a_pool_of_unknown_size_is_named_in_the_quota_warning() -> None:
+    seen = observations(
+        pools=(pool(), pool(name="other", current_spot=21), pool(name="odd", vm_size="Standard_Odd", current_spot=1))
+    )
+
+    [finding] = [finding for finding in preflight(BUILD, seen, NOW) if finding.check == "quota-now"]
+    assert "size unknown: odd" in finding.seen
+
+
+def test_user_subscription_accounts_have_no_quota_to_compare() -> None:
+    seen = batch(allocation_mode="UserSubscription", dedicated_core_quota=0, low_priority_core_quota=0)
+
+    assert [finding for finding in preflight(BUILD, seen, NOW) if finding.check.startswith("quota")] == []
+
+
+def test_current_vm_sizes_are_not_taken_for_unsupported_series() -> None:
+    for name in ("Standard_D4s_v5", "Standard_A1_v2", "Standard_DC2s_v3", "Standard_D4ds_v5"):
+        findings = preflight(plan(pool={"vm_size": name}), observations(), NOW)
+        assert "vm-size-series" not in {finding.check for finding in findings}
+
+
+def test_an_nvme_vm_passes_with_a_definition_that_says_so() -> None:
+    fits = definition(features={"DiskControllerTypes": "SCSI, NVMe"})
+    seen = replace(vm(disk_controller="NVMe"), definition=fits)
+
+    assert blockers(preflight(BUILD, seen, NOW)) == []
+
+
+def test_gallery_limits_do_not_bind_a_direct_managed_image() -> None:
+    seen = vm(data_disks=(disk(lun=0, size_gib=2000), disk(lun=1, size_gib=2000)))
+
+    assert blockers(preflight(IN_PLACE_OF, seen, NOW)) == []
+
+
+def test_every_command_reads_only_and_is_whole() -> None:
+    """The commands are meant to be copied: they parse as a shell line, name their resource and change nothing."""
+    read = re.compile(r"^az [a-z -]*?(show|list|list-skus|list-usage|get-instance-view|rest --method get)( |$)")
+    for _, run, seen, _, _ in FAILING:
+        for finding in preflight(run, seen, NOW):
+            assert read.match(finding.az), finding.az
+            assert shlex.split(finding.az)
+            assert "None" not in finding.az
+
+
+def test_a_resource_group_with_parentheses_is_quoted_in_commands() -> None:
+    seen = observations(golden_vm=None)
+
+    [finding] = blockers(preflight(plan(golden_vm={"resource_group": "golden(1)"}), seen, NOW))
+
+    assert "golden(1)" in shlex.split(finding.az)
+
+
+def test_the_table_has_errors_first_and_every_part_of_a_finding() -> None:
+    findings = [
+        Finding(level=INFO, check="second", seen="b", advice="do b", az="az b"),
+        Finding(level=ERROR, check="first-check", seen="a", advice="do a", az="az a"),
+    ]
+
+    assert render(findings).splitlines() == [
+        "LEVEL    CHECK        SEEN, what to do, and the command that shows it",
+        "ERROR    first-check  a",
+        "                      -> do a",
+        "                      $ az a",
+        "INFO     second       b",
+        "                      -> do b",
+        "                      $ az b",
+    ]
