@@ -49,17 +49,17 @@ class StageOperator(BaseOperator):
             raise AirflowSkipException("plan only: what this stage would do stands in the log of the preflight task")
         return plan
 
-    def compute(self, plan: RunPlan) -> ComputeHook:
+    def compute(self, plan: RunPlan, *, read_only: bool = False) -> ComputeHook:
         """Return the hook of the run's subscription; in a plan-only run it refuses to write."""
         from golden_pools.hooks.compute import ComputeHook
 
-        return ComputeHook(plan.spec.connection, plan.spec.subscription, read_only=plan.plan_only)
+        return ComputeHook(plan.spec.connection, plan.spec.subscription, read_only=read_only or plan.plan_only)
 
-    def batch(self, plan: RunPlan) -> BatchHook:
+    def batch(self, plan: RunPlan, *, read_only: bool = False) -> BatchHook:
         """Return the hook of the run's Batch account; in a plan-only run it refuses to write."""
         from golden_pools.hooks.batch import BatchHook
 
-        return BatchHook(plan.spec.connection, plan.spec.subscription, read_only=plan.plan_only)
+        return BatchHook(plan.spec.connection, plan.spec.subscription, read_only=read_only or plan.plan_only)
 
     def wait_for_operations(
         self,

@@ -32,7 +32,7 @@ class PreflightOperator(StageOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the findings and the power state that the golden VM has to get back."""
         plan = self.plan(context)
-        seen = observe(plan, self.compute(plan), self.batch(plan))
+        seen = observe(plan, self.compute(plan, read_only=True), self.batch(plan, read_only=True))
         findings = preflight(plan, seen, now())
         if findings:
             self.log.info("Preflight of pool %s:\n%s", plan.pool, render(findings))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Hashable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -96,7 +97,7 @@ class AccountTrigger(BaseEventTrigger):
         return "batch-account", *(name.lower() for name in names)
 
     @classmethod
-    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[AccountView]:
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[AccountView, None]:
         """Poll the account for ever; throttling and outages lengthen the interval and never end the stream."""
         from golden_pools.hooks.batch import AsyncBatchHook
 
@@ -120,7 +121,14 @@ class AccountTrigger(BaseEventTrigger):
                     )
                 await asyncio.sleep(wait)
 
-    async def filter_shared_stream(self, shared_stream: AsyncIterator[AccountView]) -> AsyncIterator[TriggerEvent]:
+    async def run(self) -> AsyncGenerator[TriggerEvent, None]:
+        """Wait on a poll of its own, where nothing shares it (``DAG.test``)."""
+        stream = self.open_shared_stream(self.serialize()[1])
+        async with aclosing(stream), aclosing(self.filter_shared_stream(stream)) as events:
+            async for event in events:
+                yield event
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[AccountView]) -> AsyncGenerator[TriggerEvent, None]:
         """Yield the one event that ends this task's wait."""
         clock = asyncio.get_running_loop().time
         subscribed = clock()
