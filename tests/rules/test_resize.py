@@ -1,0 +1,529 @@
+"""Verdicts on a resize: what Azure's states and errors mean, and that no verdict goes on for ever."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from golden_pools.rules.facts import AllocationState, Pool, ResizeError
+from golden_pools.rules.resize import (
+    ResizeRequest,
+    Verdict,
+    VerdictKind,
+    at_target,
+    judge,
+    resize_timeout,
+    wanted,
+)
+from golden_pools.rules.resize.allocation import UNSEEN_LIMIT
+from golden_pools.rules.resize.codes import CODES, PROVIDER_CODES, REASONS, Treatment, diagnose
+from golden_pools.spec.model import Resize, Targets
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.rules.build import NOW, pool, resize_error
+
+BEFORE, OURS, LATER = NOW - timedelta(hours=1), NOW, NOW + timedelta(hours=1)
+BACK_OFF = timedelta(minutes=2)
+
+
+def request(**changes: Any) -> ResizeRequest:
+    facts: dict[str, Any] = {
+        "targets": Targets(dedicated=10, spot=5),
+        "started_before": BEFORE,
+        "started": OURS,
+        "attempt": 1,
+        "attempts": 3,
+        "share": 1.0,
+        "back_off": BACK_OFF,
+    }
+    return ResizeRequest(**{**facts, **changes})
+
+
+def steady(dedicated: int = 10, spot: int = 5, *errors: ResizeError, **changes: Any) -> Pool:
+    return pool(
+        current_dedicated=dedicated, current_spot=spot, resize_errors=errors, **{"resize_started": OURS, **changes}
+    )
+
+
+def on(pool_: Pool | None, asked: ResizeRequest | None = None, unseen: int = 0) -> Verdict:
+    return judge(pool_, asked or request(), unseen=unseen)
+
+
+# The states
+
+
+def test_steady_at_target_without_errors_is_reached() -> None:
+    assert on(steady()).kind is VerdictKind.REACHED
+
+
+def test_reached_in_spite_of_errors_names_them() -> None:
+    verdict = on(steady(10, 5, resize_error("AllocationTimedout", "timed out")))
+
+    assert verdict.kind is VerdictKind.REACHED
+    assert "AllocationTimedout: timed out" in verdict.reason
+
+
+@pytest.mark.parametrize("state", [AllocationState.RESIZING, AllocationState.STOPPING])
+def test_a_pool_in_motion_is_waited_for_even_at_its_targets(state: AllocationState) -> None:
+    verdict = on(steady(allocation_state=state))
+
+    assert verdict.kind is VerdictKind.WAIT
+    assert "10 of 10 dedicated and 5 of 5 Spot nodes" in verdict.reason
+
+
+def test_steady_below_target_is_no_success_though_azure_names_no_error() -> None:
+    verdict = on(steady(9))
+
+    assert (verdict.kind, verdict.code) == (VerdictKind.RESIZE_AGAIN, "ShortWithoutError")
+
+
+def test_steady_above_target_is_no_success() -> None:
+    assert on(steady(11)).kind is VerdictKind.RESIZE_AGAIN
+
+
+@pytest.mark.parametrize("gone", [None, pool(provisioning_state="Deleting")])
+def test_a_pool_that_goes_away_ends_the_run(gone: Pool | None) -> None:
+    verdict = on(gone)
+
+    assert (verdict.kind, verdict.code) == (VerdictKind.GIVE_UP, "PoolGone")
+    assert "trigger the run again" in verdict.advice
+
+
+# Whose resize
+
+
+def test_pitfall_5_a_stale_error_does_not_count() -> None:
+    """nextflow #7312: an AllocationTimedout of days ago made a healthy pool fail."""
+    stale = steady(3, 0, resize_error("AccountCoreQuotaReached"), resize_started=BEFORE)
+
+    verdict = on(stale)
+
+    assert (verdict.kind, verdict.code) == (VerdictKind.WAIT, "NotSeenYet")
+    assert "AccountCoreQuotaReached" not in verdict.reason
+
+
+def test_old_nodes_at_target_are_not_our_success() -> None:
+    assert on(steady(resize_started=BEFORE)).kind is VerdictKind.WAIT
+
+
+def test_a_patch_without_effect_is_sent_again_after_a_bounded_wait() -> None:
+    stale = steady(3, 0, resize_started=BEFORE)
+
+    verdicts = [on(stale, unseen=unseen).kind for unseen in range(UNSEEN_LIMIT + 1)]
+
+    assert verdicts == [VerdictKind.WAIT] * UNSEEN_LIMIT + [VerdictKind.RESIZE_AGAIN]
+
+
+def test_a_patch_without_effect_ends_the_run_at_the_last_attempt() -> None:
+    stale = steady(3, 0, resize_started=BEFORE)
+
+    verdict = on(stale, request(attempt=3), unseen=UNSEEN_LIMIT)
+
+    assert verdict.kind is VerdictKind.GIVE_UP
+    assert verdict.advice
+
+
+def test_the_first_resize_of_a_pool_has_no_start_before_it() -> None:
+    first = request(started_before=None, started=None)
+
+    assert on(steady(resize_started=None), first).kind is VerdictKind.WAIT
+    assert on(steady(), first).kind is VerdictKind.REACHED
+
+
+def test_a_resize_that_began_before_the_worker_died_is_adopted() -> None:
+    running = steady(4, 0, allocation_state=AllocationState.RESIZING)
+
+    adopted = ResizeRequest.adopted(running, targets=Targets(dedicated=10, spot=5), settings=Resize(), attempt=2)
+
+    assert on(running, adopted).kind is VerdictKind.WAIT
+    assert on(steady(), adopted).kind is VerdictKind.REACHED
+
+
+def test_an_answer_that_shows_the_old_resize_does_not_make_it_ours() -> None:
+    old = steady(3, 0, resize_error("AllocationTimedout"), resize_started=BEFORE)
+
+    sent = ResizeRequest.sent(old, old, targets=Targets(dedicated=10, spot=5), settings=Resize(), attempt=1)
+
+    assert sent.started is None
+    assert on(old, sent).code == "NotSeenYet"
+
+
+def test_sent_takes_both_starts_and_the_specs_settings() -> None:
+    settings = Resize(attempts=7, back_off_minutes=4, smallest_acceptable_share=0.9)
+
+    sent = ResizeRequest.sent(
+        pool(resize_started=BEFORE), pool(resize_started=OURS), targets=Targets(), settings=settings, attempt=2
+    )
+
+    assert sent == request(targets=Targets(), attempt=2, attempts=7, share=0.9, back_off=timedelta(minutes=4))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target_dedicated": 3},
+        {"target_spot": 0},
+        {"resize_target_dedicated": 3},
+        {"resize_target_spot": 0},
+        {"target_dedicated": 3, "allocation_state": AllocationState.RESIZING},
+    ],
+)
+def test_somebody_elses_targets_are_left_to_them(changes: dict[str, Any]) -> None:
+    verdict = on(steady(resize_started=LATER, **changes))
+
+    assert (verdict.kind, verdict.code) == (VerdictKind.OWNED_BY_OTHER, "OtherTargets")
+    assert "resize to 10 and 5" in verdict.reason
+    assert verdict.advice
+
+
+def test_a_later_resize_to_the_same_targets_serves_us_too() -> None:
+    assert on(steady(resize_started=LATER)).kind is VerdictKind.REACHED
+
+
+def test_autoscale_switched_on_is_left_to_whoever_did_it() -> None:
+    verdict = on(steady(autoscale=True))
+
+    assert (verdict.kind, verdict.code) == (VerdictKind.OWNED_BY_OTHER, "AutoscaleOn")
+
+
+# The errors
+
+
+def test_pitfall_10_a_timeout_is_asked_again_at_once_and_keeps_its_nodes() -> None:
+    verdict = on(steady(6, 5, resize_error("AllocationTimedout", "as the resize timeout was reached")))
+
+    assert (verdict.kind, verdict.delay) == (VerdictKind.RESIZE_AGAIN, timedelta(0))
+
+
+def test_codes_compare_case_insensitively() -> None:
+    assert diagnose(resize_error("AllocationTimedOut")).treatment is Treatment.RETRY
+
+
+def test_a_timeout_at_the_last_attempt_gives_up_with_advice() -> None:
+    verdict = on(steady(6, 5, resize_error("AllocationTimedout")), request(attempt=3))
+
+    assert (verdict.kind, verdict.code) == (VerdictKind.GIVE_UP, "AllocationTimedout")
+    assert "resize.timeout_minutes" in verdict.advice
+    assert "resize 3 of 3" in verdict.reason
+
+
+def test_pitfall_2_enough_nodes_after_the_last_attempt_are_a_partial_success() -> None:
+    verdict = on(steady(10, 4, resize_error("AllocationTimedout")), request(attempt=3, share=0.8))
+
+    assert verdict.kind is VerdictKind.PARTIAL
+    assert "4 of 5 Spot" in verdict.reason
+
+
+def test_the_share_counts_for_each_kind() -> None:
+    assert on(steady(10, 3), request(attempt=3, share=0.8)).kind is VerdictKind.GIVE_UP
+
+
+def test_nodes_too_many_are_never_a_partial_success() -> None:
+    """A drain that left nodes behind has not drained."""
+    empty = request(targets=Targets(), attempt=3, share=0.5)
+
+    verdict = on(steady(1, 0, resize_error("RemoveNodesFailed"), target_dedicated=0, target_spot=0), empty)
+
+    assert verdict.kind is VerdictKind.GIVE_UP
+    assert "refresh.drain_minutes" in verdict.advice
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("AccountCoreQuotaReached", "dedicated cores"),
+        ("AccountVMSeriesCoreQuotaReached", "VM family"),
+        ("CommunicationEnabledPoolReachedMaxVMCount", "100 nodes"),
+        ("DependentResourceNotFound", "image version"),
+        ("DiskEncryptionFailure", "disk encryption"),
+        ("IncompatibleVMSize", "generation"),
+        ("UnsupportedVMSize", "pool.vm_size"),
+        ("MissingPublisherPropertyInMarketPlacePlan", "purchase plan"),
+        ("ResizeStopped", "who stopped it"),
+    ],
+)
+def test_pitfall_24_what_another_resize_cannot_change_ends_the_run_at_once(code: str, advice: str) -> None:
+    verdict = on(steady(6, 5, resize_error(code, "text of Azure")))
+
+    assert (verdict.kind, verdict.code) == (VerdictKind.GIVE_UP, code)
+    assert advice in verdict.advice
+    assert f"{code}: text of Azure" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "code", ["AllocationFailed", "OverconstrainedAllocationRequestError", "FailedIdentityOperation", "Unknown"]
+)
+def test_pitfall_3_lack_of_capacity_waits_before_the_next_resize(code: str) -> None:
+    verdict = on(steady(6, 5, resize_error(code)))
+
+    assert (verdict.kind, verdict.delay) == (VerdictKind.RESIZE_AGAIN, BACK_OFF)
+
+
+def test_a_code_that_nobody_knows_is_tried_a_bounded_number_of_times_then_told_in_full() -> None:
+    new = steady(6, 5, resize_error("SomethingNew", "never seen", Reason="a new one"))
+
+    assert on(new).kind is VerdictKind.RESIZE_AGAIN
+    last = on(new, request(attempt=3))
+    assert (last.kind, last.code) == (VerdictKind.GIVE_UP, "SomethingNew")
+    assert "SomethingNew: never seen (Reason: a new one)" in last.reason
+    assert last.advice
+
+
+@pytest.mark.parametrize("code", ["AccountLowPriorityCoreQuotaReached", "AccountSpotCoreQuotaReached"])
+def test_a_spot_quota_stops_the_run_only_when_the_dedicated_nodes_are_there(code: str) -> None:
+    assert on(steady(10, 2, resize_error(code))).kind is VerdictKind.GIVE_UP
+    both = on(steady(8, 2, resize_error(code), resize_error("AllocationTimedout")))
+    assert both.kind is VerdictKind.RESIZE_AGAIN
+
+
+def test_a_spot_quota_is_a_partial_success_when_the_share_is_there() -> None:
+    verdict = on(steady(10, 4, resize_error("AccountSpotCoreQuotaReached")), request(share=0.8))
+
+    assert (verdict.kind, verdict.code) == (VerdictKind.PARTIAL, "AccountSpotCoreQuotaReached")
+
+
+def test_of_several_errors_the_worst_decides_and_all_are_named() -> None:
+    verdict = on(
+        steady(6, 5, resize_error("AllocationTimedout", "slow"), resize_error("UnsupportedVMSize", "no such size"))
+    )
+
+    assert (verdict.kind, verdict.code) == (VerdictKind.GIVE_UP, "UnsupportedVMSize")
+    assert "AllocationTimedout: slow" in verdict.reason
+    assert "UnsupportedVMSize: no such size" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("reason", "treatment"),
+    [
+        ("The server encountered an internal error.", Treatment.RETRY_LATER),
+        ("Allocation failed as subnet has delegation to external resources.", Treatment.GIVE_UP),
+        (
+            "Azure Batch Service does not have the desired permissions to perform a pool operation.",
+            Treatment.GIVE_UP,
+        ),
+        ("Allocation failed as Batch is not authorized to access the key vault.", Treatment.GIVE_UP),
+    ],
+)
+def test_allocation_failed_is_read_by_its_reason(reason: str, treatment: Treatment) -> None:
+    told = diagnose(resize_error("AllocationFailed", "Desired number of nodes could not be allocated", Reason=reason))
+
+    assert (told.treatment, told.code) == (treatment, "AllocationFailed")
+    assert reason in told.text
+
+
+GENERATION = "The selected VM size 'STANDARD_A1_V2' cannot boot Hypervisor Generation '2'."
+
+
+def provider(value: str, truncated: str = "False") -> ResizeError:
+    return resize_error(
+        "AllocationFailed", "failed", Provider_Error_Json=value, Provider_Error_Json_Truncated=truncated
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "truncated"),
+    [
+        (json.dumps({"error": {"code": "BadRequest", "message": GENERATION}}), "False"),
+        (json.dumps({"error": {"details": [{"code": "BadRequest", "message": GENERATION}]}}), "False"),
+        (json.dumps({"error": {"code": "BadRequest", "message": GENERATION}})[:60], "True"),
+        ('{\\"error\\":{\\"code\\":\\"BadRequest\\",\\"mess', "True"),
+    ],
+    ids=["whole", "nested", "cut off", "escaped and cut off"],
+)
+def test_the_embedded_compute_error_is_read_even_when_it_is_cut_off(value: str, truncated: str) -> None:
+    told = diagnose(provider(value, truncated))
+
+    assert (told.treatment, told.code) == (Treatment.GIVE_UP, "AllocationFailed/BadRequest")
+    assert "generation" in told.advice
+
+
+@pytest.mark.parametrize(
+    ("code", "treatment"),
+    [
+        ("ScopeLocked", Treatment.GIVE_UP),
+        ("InternalServerError", Treatment.RETRY_LATER),
+        ("NetworkingInternalOperationError", Treatment.RETRY_LATER),
+        ("NobodyKnows", Treatment.RETRY_LATER),
+    ],
+)
+def test_embedded_codes_decide(code: str, treatment: Treatment) -> None:
+    assert diagnose(provider(json.dumps({"code": code}))).treatment is treatment
+
+
+@pytest.mark.parametrize("value", ["", "not json", "[]", "null", '"text"', "{"])
+def test_a_provider_error_that_is_no_json_is_survived(value: str) -> None:
+    assert diagnose(provider(value)).treatment is Treatment.RETRY_LATER
+
+
+def test_details_of_other_errors_do_not_change_their_meaning() -> None:
+    told = diagnose(resize_error("AccountCoreQuotaReached", Reason="The server encountered an internal error."))
+
+    assert told.treatment is Treatment.GIVE_UP
+
+
+@pytest.mark.parametrize("table", [CODES, REASONS, PROVIDER_CODES])
+def test_every_row_has_advice_and_a_source(table: Any) -> None:
+    for name, row in table.items():
+        assert name == row.name.casefold()
+        assert row.meaning
+        assert row.advice
+        assert row.source
+
+
+# The rest
+
+
+@pytest.mark.parametrize(
+    ("changes", "there"),
+    [
+        ({}, True),
+        ({"allocation_state": AllocationState.RESIZING}, False),
+        ({"current_spot": 4}, False),
+        ({"target_spot": 4}, False),
+        ({"autoscale": True}, False),
+    ],
+)
+def test_a_pool_that_is_at_its_targets_needs_no_resize(changes: dict[str, Any], there: bool) -> None:
+    assert at_target(pool(**changes), Targets(dedicated=10, spot=5)) is there
+
+
+@pytest.mark.parametrize(
+    ("nodes", "minutes"), [(0, 15), (300, 15), (301, 30), (1000, 30), (2000, 30), (2001, 45), (2500, 45)]
+)
+def test_the_resize_timeout_grows_with_the_pool(nodes: int, minutes: int) -> None:
+    assert resize_timeout(Resize(), nodes) == timedelta(minutes=minutes)
+
+
+def test_the_specs_timeout_wins() -> None:
+    assert resize_timeout(Resize(timeout_minutes=5), 2500) == timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("target", "share", "nodes"), [(20, 0.95, 19), (100, 0.07, 7), (3, 0.5, 2), (1, 0.01, 1), (0, 0.5, 0), (7, 1.0, 7)]
+)
+def test_the_share_is_rounded_up(target: int, share: float, nodes: int) -> None:
+    assert wanted(target, share) == nodes
+
+
+def test_request_and_verdict_survive_json() -> None:
+    asked, first = request(), request(started_before=None, started=None)
+    verdict = on(steady(6, 5, resize_error("AllocationFailed")))
+
+    assert ResizeRequest.from_dict(json.loads(json.dumps(asked.to_dict()))) == asked
+    assert ResizeRequest.from_dict(json.loads(json.dumps(first.to_dict()))) == first
+    assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict
+    assert verdict.delay
+
+
+# What holds for every observation
+
+MOMENTS = st.one_of(st.none(), st.sampled_from([BEFORE, OURS, LATER]))
+SMALL = st.integers(0, 12)
+ERRORS = st.builds(
+    ResizeError,
+    code=st.one_of(st.sampled_from([row.name for row in CODES.values()]), st.text(max_size=8)),
+    message=st.text(max_size=20),
+    details=st.lists(
+        st.tuples(
+            st.sampled_from(["Reason", "Provider Error Json", "x"]),
+            st.one_of(st.text(max_size=30), st.sampled_from([row.name for row in REASONS.values()])),
+        ),
+        max_size=2,
+    ).map(tuple),
+)
+POOLS = st.builds(
+    lambda **changes: pool(**changes),
+    provisioning_state=st.sampled_from(["Succeeded", "Deleting"]),
+    allocation_state=st.sampled_from(AllocationState),
+    current_dedicated=SMALL,
+    current_spot=SMALL,
+    target_dedicated=SMALL,
+    target_spot=SMALL,
+    autoscale=st.booleans(),
+    resize_started=MOMENTS,
+    resize_errors=st.lists(ERRORS, max_size=3).map(tuple),
+)
+REQUESTS = st.builds(
+    lambda attempts, attempt, **changes: request(attempts=attempts, attempt=min(attempt, attempts), **changes),
+    targets=st.builds(Targets, dedicated=SMALL, spot=SMALL),
+    started_before=MOMENTS,
+    started=MOMENTS,
+    attempt=st.integers(1, 5),
+    attempts=st.integers(1, 5),
+    share=st.floats(0.01, 1.0),
+)
+
+
+def aimed(observed: Pool, asked: ResizeRequest) -> Pool:
+    return replace(observed, target_dedicated=asked.targets.dedicated, target_spot=asked.targets.spot)
+
+
+@given(POOLS, REQUESTS, st.integers(0, 9), st.booleans())
+def test_every_verdict_keeps_its_promises(observed: Pool, asked: ResizeRequest, unseen: int, ours: bool) -> None:
+    if ours:
+        observed = aimed(observed, asked)
+
+    verdict = judge(observed, asked, unseen=unseen)
+
+    current = (observed.current_dedicated, observed.current_spot)
+    targets = (asked.targets.dedicated, asked.targets.spot)
+    last = asked.attempt == asked.attempts
+    assert verdict.reason
+    assert verdict.code
+    if verdict.kind is VerdictKind.REACHED:
+        assert current == targets
+        assert asked.is_ours(observed)
+        assert observed.allocation_state is AllocationState.STEADY
+    if verdict.kind is VerdictKind.PARTIAL:
+        assert current != targets
+        assert all(wanted(target, asked.share) <= have <= target for have, target in zip(current, targets, strict=True))
+    if verdict.kind in (VerdictKind.GIVE_UP, VerdictKind.OWNED_BY_OTHER, VerdictKind.PARTIAL):
+        assert verdict.advice
+    if last:
+        assert verdict.kind is not VerdictKind.RESIZE_AGAIN
+    if observed.allocation_state is AllocationState.STEADY and unseen >= UNSEEN_LIMIT:
+        assert verdict.kind is not VerdictKind.WAIT
+
+
+@given(POOLS, REQUESTS)
+def test_no_pool_keeps_a_run_resizing_for_ever(observed: Pool, asked: ResizeRequest) -> None:
+    """A pool that rests and never changes ends every run within its attempts and a bounded number of looks."""
+    resting = replace(aimed(observed, asked), allocation_state=AllocationState.STEADY)
+    looks = unseen = 0
+    current = replace(asked, attempt=1)
+    while True:
+        verdict = judge(resting, current, unseen=unseen)
+        looks += 1
+        if verdict.kind is VerdictKind.WAIT:
+            unseen += 1
+        elif verdict.kind is VerdictKind.RESIZE_AGAIN:
+            current, unseen = replace(current, attempt=current.attempt + 1), 0
+        else:
+            break
+    assert current.attempt <= asked.attempts
+    assert looks <= asked.attempts * (UNSEEN_LIMIT + 1)
+
+
+@given(st.integers(0, 2500), st.floats(0.0001, 1.0))
+def test_the_wanted_share_is_never_nothing_of_something(target: int, share: float) -> None:
+    count = wanted(target, share)
+
+    assert count <= target
+    assert (count > 0) == (target > 0)
+    assert count >= target * share - 1e-6
+
+
+@given(st.integers(0, 2500))
+def test_a_timeout_is_never_below_what_azure_takes(nodes: int) -> None:
+    assert resize_timeout(Resize(), nodes) >= timedelta(minutes=15)
+
+
+def test_a_naive_clock_is_not_needed() -> None:
+    """Only Azure's own moments are compared: a worker whose clock is a day off judges alike."""
+    long_ago = datetime(1999, 1, 1, tzinfo=UTC)
+
+    assert on(steady(resize_started=long_ago), request(started=long_ago)).kind is VerdictKind.REACHED
