@@ -167,7 +167,8 @@ class Document:
         line = min(mark.line + 1, self._lines) if mark else 1
         if "\t" in _line_start(text, line):
             return Remark((), "not YAML: a tab in the indentation; allowed: spaces", line)
-        said = ", ".join(part for part in (error.context, error.problem) if part)
+        begun = f"{error.context} from line {error.context_mark.line + 1}" if error.context_mark else error.context
+        said = ", ".join(part for part in (begun, error.problem) if part)
         return Remark((), f"not YAML: {said}" + (f" (column {mark.column + 1})" if mark else ""), line)
 
 
