@@ -1,0 +1,256 @@
+"""What is repeated, what may leave in a plan-only run, and what is logged."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+from golden_pools.errors import AzureBusyError, AzureRefusedError, OwnershipError, ReadOnlyError
+from golden_pools.hooks.batch import AsyncBatchHook, BatchHook, PoolSettings
+from golden_pools.hooks.compute import ComputeHook
+from golden_pools.hooks.connection import AzureConnection
+
+from .wire import SUBSCRIPTION, Answer, Wire
+
+POOL = {"id": "/p", "name": "p", "etag": "e", "properties": {"provisioningState": "Succeeded"}}
+SETTINGS = PoolSettings(vm_size="Standard_D2s_v5", image_id="/v", node_agent_sku="batch.node.ubuntu 22.04")
+GALLERY = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/images/providers/Microsoft.Compute/galleries/g"
+DEFINITION_ID = f"{GALLERY}/images/d"
+VERSION_ID = f"{DEFINITION_ID}/versions/1.2.3"
+
+
+@pytest.fixture
+def batch(wire: Wire, connection: AzureConnection) -> BatchHook:
+    return BatchHook("azure_default", SUBSCRIPTION, connection=connection, transport=wire.transport)
+
+
+def busy(status: int = 503, **headers: str) -> Answer:
+    return Answer(status, {"error": {"code": "Busy", "message": "later"}}, headers)
+
+
+class TestRepeats:
+    @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+    def test_a_read_is_asked_again(self, wire: Wire, batch: BatchHook, status: int) -> None:
+        wire.script(busy(status), Answer(body=POOL))
+        assert batch.pool("batch", "acc", "p") is not None
+        assert len(wire.requests) == 2
+
+    def test_three_repeats_are_enough(self, wire: Wire, batch: BatchHook) -> None:
+        wire.script(busy())
+        with pytest.raises(AzureBusyError):
+            batch.pool("batch", "acc", "p")
+        assert len(wire.requests) == 4
+
+    def test_pauses_grow(self, wire: Wire, batch: BatchHook) -> None:
+        wire.script(busy())
+        with pytest.raises(AzureBusyError):
+            batch.pool("batch", "acc", "p")
+        assert wire.pauses == sorted(wire.pauses)
+        assert len(wire.pauses) == 2  # the first repeat follows at once
+
+    def test_retry_after_is_honoured(self, wire: Wire, batch: BatchHook) -> None:
+        wire.script(busy(429, **{"Retry-After": "7"}), Answer(body=POOL))
+        batch.pool("batch", "acc", "p")
+        assert wire.pauses == [7]
+
+    def test_a_worker_does_not_sit_out_a_long_retry_after(self, wire: Wire, batch: BatchHook) -> None:
+        wire.script(busy(429, **{"Retry-After": "1700"}))
+        with pytest.raises(AzureBusyError) as caught:
+            batch.pool("batch", "acc", "p")
+        assert caught.value.retry_after_seconds == 1700
+        assert (len(wire.requests), wire.pauses) == (1, [])
+
+    def test_a_refusal_is_not_asked_again_even_with_retry_after(self, wire: Wire, batch: BatchHook) -> None:
+        """The SDK repeats every answer from 400 up that has the header."""
+        wire.script(busy(400, **{"Retry-After": "1"}))
+        with pytest.raises(AzureRefusedError):
+            batch.pool("batch", "acc", "p")
+        assert len(wire.requests) == 1
+
+    def test_a_conditional_write_is_repeated_after_429(self, wire: Wire, batch: BatchHook) -> None:
+        wire.script(busy(429), Answer(body=POOL))
+        batch.create_pool("batch", "acc", "p", SETTINGS)
+        assert len(wire.requests) == 2
+
+    @pytest.mark.parametrize(
+        "answer",
+        [busy(503), busy(500), Answer(error=ServiceResponseError("connection lost"))],
+        ids=["503", "500", "lost reply"],
+    )
+    def test_lost_reply_to_a_conditional_write_is_not_repeated(
+        self, wire: Wire, batch: BatchHook, answer: Answer
+    ) -> None:
+        """A second try would meet the first one's pool or ETag and call this run a stranger."""
+        wire.script(answer, Answer(412, {"error": {"code": "ConditionNotMet", "message": "m"}}))
+        with pytest.raises(AzureBusyError):
+            batch.create_pool("batch", "acc", "p", SETTINGS)
+        assert len(wire.requests) == 1
+
+    def test_a_patch_is_not_repeated_after_503(self, wire: Wire, batch: BatchHook) -> None:
+        wire.script(busy(503), Answer(412, {"error": {"code": "ConditionNotMet", "message": "m"}}))
+        with pytest.raises(AzureBusyError):
+            resize(batch)
+        assert len(wire.requests) == 1
+
+    def test_429_on_snapshot_does_not_make_two(self, wire: Wire, connection: AzureConnection) -> None:
+        """velero 8932: each repeat made another snapshot; here the name is the same, so PUT says the same again."""
+        compute = ComputeHook("c", SUBSCRIPTION, connection=connection, transport=wire.transport)
+        wire.script(busy(429), Answer(200, {"id": "/s", "name": "s", "properties": {"provisioningState": "Succeeded"}}))
+        compute.begin_snapshot("g", "s", location="l", source_id="/d", tags={})
+        assert [(request.method, request.url) for request in wire.requests] == 2 * [("PUT", wire.requests[0].url)]
+
+    def test_a_lost_connection_is_tried_again_for_a_read(self, wire: Wire, batch: BatchHook) -> None:
+        wire.script(Answer(error=ServiceRequestError("no route")), Answer(body=POOL))
+        assert batch.pool("batch", "acc", "p") is not None
+
+    async def test_the_asynchronous_client_repeats_the_same(self, wire: Wire, connection: AzureConnection) -> None:
+        hook = AsyncBatchHook("c", SUBSCRIPTION, connection=connection, transport=wire.async_transport)
+        wire.script(busy(429, **{"Retry-After": "7"}), Answer(body={"value": [POOL]}))
+        assert [pool.name for pool in await hook.pools("batch", "acc")] == ["p"]
+        assert wire.pauses == [7]
+
+    def test_no_resource_provider_is_registered_behind_our_back(self, wire: Wire, batch: BatchHook) -> None:
+        """The SDK's own pipeline would POST .../register and then sleep without end."""
+        message = "The subscription is not registered to use namespace 'Microsoft.Batch'."
+        wire.script(Answer(409, {"error": {"code": "MissingSubscriptionRegistration", "message": message}}))
+        with pytest.raises(AzureRefusedError, match="az provider register"):
+            batch.pool("batch", "acc", "p")
+        assert [request.method for request in wire.requests] == ["GET"]
+
+    def test_a_redirect_is_not_followed(self, wire: Wire, batch: BatchHook) -> None:
+        wire.script(Answer(307, headers={"Location": "https://evil.example"}))
+        with pytest.raises(AzureRefusedError):
+            batch.pool("batch", "acc", "p")
+        assert len(wire.requests) == 1
+
+
+def resize(hook: BatchHook) -> None:
+    hook.resize_pool("batch", "acc", "p", dedicated=1, spot=0, timeout=timedelta(minutes=15), etag='W/"0x1"')
+
+
+COMPUTE_WRITES: dict[str, Callable[[ComputeHook], object]] = {
+    "begin_deallocate": lambda hook: hook.begin_deallocate("g", "vm"),
+    "begin_start": lambda hook: hook.begin_start("g", "vm"),
+    "begin_snapshot": lambda hook: hook.begin_snapshot("g", "s", location="l", source_id="/d", tags={}),
+    "begin_managed_image": lambda hook: hook.begin_managed_image(
+        "g", "i", location="l", os_type="Linux", generation="V2", os_snapshot_id="/s", data_snapshots={}, tags={}
+    ),
+    "begin_definition": lambda hook: hook.begin_definition(
+        DEFINITION_ID,
+        location="l",
+        os_type="Linux",
+        generation="V2",
+        architecture="x64",
+        publisher="p",
+        offer="o",
+        sku="s",
+        tags={},
+    ),
+    "begin_image_version": lambda hook: hook.begin_image_version(
+        VERSION_ID, location="l", source_id="/i", target_regions={"l": 1}, tags={}
+    ),
+}
+BATCH_WRITES: dict[str, Callable[[BatchHook], object]] = {
+    "create_pool": lambda hook: hook.create_pool("batch", "acc", "p", SETTINGS),
+    "resize_pool": resize,
+    "update_pool_image": lambda hook: hook.update_pool_image("batch", "acc", "p", SETTINGS, etag="e"),
+    "update_pool_settings": lambda hook: hook.update_pool_settings("batch", "acc", "p", SETTINGS, etag="e"),
+    "stop_resize": lambda hook: hook.stop_resize("batch", "acc", "p"),
+    "disable_autoscale": lambda hook: hook.disable_autoscale("batch", "acc", "p"),
+}
+READS = {
+    "account", "pool", "pools", "vm_sizes", "supported_images", "node_counts", "bad_nodes",
+    "golden_vm", "snapshot", "managed_image", "gallery", "definition", "image_version",
+}  # fmt: skip
+PLUMBING = {"close", "batch_client", "compute_client", "data_plane_client", "connection"}
+
+
+class TestReadOnly:
+    @pytest.mark.parametrize("write", BATCH_WRITES.values(), ids=BATCH_WRITES)
+    def test_no_write_to_batch_leaves(
+        self, wire: Wire, connection: AzureConnection, write: Callable[[BatchHook], object]
+    ) -> None:
+        hook = BatchHook("c", SUBSCRIPTION, read_only=True, connection=connection, transport=wire.transport)
+        wire.script(Answer(body=POOL))
+        with pytest.raises(ReadOnlyError) as caught:
+            write(hook)
+        assert {request.method for request in wire.requests} <= {"GET"}
+        assert caught.value.code == "ReadOnly"
+        assert "report the defect" in caught.value.advice
+
+    @pytest.mark.parametrize("write", COMPUTE_WRITES.values(), ids=COMPUTE_WRITES)
+    def test_no_write_to_compute_leaves(
+        self, wire: Wire, connection: AzureConnection, write: Callable[[ComputeHook], object]
+    ) -> None:
+        hook = ComputeHook("c", SUBSCRIPTION, read_only=True, connection=connection, transport=wire.transport)
+        with pytest.raises(ReadOnlyError):
+            write(hook)
+        assert wire.requests == []
+
+    @pytest.mark.parametrize("write", COMPUTE_WRITES.values(), ids=COMPUTE_WRITES)
+    def test_no_token_is_fetched_for_a_write(
+        self, wire: Wire, monkeypatch: pytest.MonkeyPatch, write: Callable[[ComputeHook], object]
+    ) -> None:
+        class NoToken:
+            def get_token(self, *scopes: str, **options: object) -> None:
+                raise AssertionError("a token was fetched")
+
+        monkeypatch.setattr("golden_pools.hooks.credentials.credential", lambda connection: NoToken())
+        secure = AzureConnection(conn_id="c")
+        hook = ComputeHook("c", SUBSCRIPTION, read_only=True, connection=secure, transport=wire.transport)
+        with pytest.raises(ReadOnlyError):
+            write(hook)
+
+    def test_the_data_plane_is_guarded_too(self, wire: Wire, connection: AzureConnection) -> None:
+        hook = BatchHook("c", SUBSCRIPTION, read_only=True, connection=connection, transport=wire.transport)
+        with pytest.raises(ReadOnlyError):
+            hook.data_plane_client("http://localhost:8070").disable_pool_auto_scale("p")
+        assert wire.requests == []
+
+    def test_every_method_of_the_hooks_is_known_as_read_or_write(self) -> None:
+        """Who adds a write has to add it above, where it is proved to be stopped."""
+        methods = {
+            name
+            for hook in (BatchHook, ComputeHook)
+            for name, _ in inspect.getmembers(hook)
+            if not name.startswith("_")
+        }
+        assert methods - READS - PLUMBING == {*BATCH_WRITES, *COMPUTE_WRITES}
+
+    def test_reads_go_through(self, wire: Wire, connection: AzureConnection) -> None:
+        hook = BatchHook("c", SUBSCRIPTION, read_only=True, connection=connection, transport=wire.transport)
+        wire.script(Answer(body=POOL))
+        assert hook.pool("batch", "acc", "p") is not None
+
+
+def test_the_log_shows_no_header_query_or_body(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Token:
+        def get_token(self, *scopes: str, **options: object) -> object:
+            from azure.core.credentials import AccessToken
+
+            return AccessToken("very-secret-token", 2**31)
+
+    monkeypatch.setattr("golden_pools.hooks.credentials.credential", lambda connection: Token())
+    secure = AzureConnection(conn_id="c")
+    hook = BatchHook("c", SUBSCRIPTION, connection=secure, transport=wire.transport)
+    wire.script(Answer(body={**POOL, "tags": {"hidden": "in-the-body"}}, headers={"x-ms-request-id": "42"}))
+    with caplog.at_level(logging.DEBUG):
+        hook.pool("batch", "acc", "p")
+    assert "pools/p -> 200 (request id 42)" in caplog.text
+    assert wire.requests[0].headers["Authorization"] == "Bearer very-secret-token"
+    for secret in ("very-secret-token", "in-the-body", "api-version"):
+        assert secret not in caplog.text
+
+
+def test_losing_the_race_for_a_pool_is_an_ownership_error(wire: Wire, batch: BatchHook) -> None:
+    wire.script(Answer(412, {"error": {"code": "ConditionNotMet", "message": "The condition is not met."}}))
+    with pytest.raises(OwnershipError) as caught:
+        resize(batch)
+    assert caught.value.answer == "HTTP 412 ConditionNotMet: The condition is not met."
+    assert wire.requests[0].headers["If-Match"] == 'W/"0x1"'
