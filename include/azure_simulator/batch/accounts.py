@@ -17,7 +17,7 @@ from include.azure_simulator.batch.schedules import JobSchedule, ScheduleState
 from include.azure_simulator.batch.scripts import IncidentScript, ResizeScript
 from include.azure_simulator.batch.section import AccountSection
 from include.azure_simulator.batch.settings import BatchSettings
-from include.azure_simulator.batch.tasks import schedule_tasks
+from include.azure_simulator.batch.tasks import finish_tasks, schedule_tasks
 from include.azure_simulator.compute.sizes import VmSize
 from include.azure_simulator.resources import ResourceId, new_etag, normalise_region
 
@@ -185,6 +185,8 @@ class BatchAccount:
 
     def settle(self, now: datetime) -> None:
         """Bring everything in the account to ``now``."""
+        for job in self.jobs.values():
+            finish_tasks(job.tasks.values(), now)
         for pool in self.pools.values():
             pool.settle(now, self.settings)
         self._run_jobs(now)

@@ -45,8 +45,14 @@ def authenticate(request: Request, account: BatchAccount) -> Caller:
     """The caller of a data-plane request; over http a call without credentials passes, since SDKs send no token there.
 
     :raises DataPlaneError: 401 ``AuthenticationFailed`` without credentials, 403 with wrong ones or a mode that the
-        account does not allow.
+        account does not allow, 403 ``AuthorizationFailure`` when the account has no public network access.
     """
+    if account.facts.public_network_access == "Disabled":
+        raise DataPlaneError(
+            403,
+            "AuthorizationFailure",
+            "This request is not authorized to perform this operation: public network access.",
+        )
     authorization = request.headers.get("authorization")
     if authorization is None:
         if request.url.scheme == "http":

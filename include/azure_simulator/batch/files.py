@@ -33,7 +33,7 @@ class TextFile:
             "properties": {
                 "creationTime": timestamp(self.written),
                 "lastModified": timestamp(self.written),
-                "contentLength": str(len(self.text.encode())),
+                "contentLength": len(self.text.encode()),
                 "contentType": "text/plain",
                 "fileMode": "0o100644",
             },

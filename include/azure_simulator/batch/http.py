@@ -113,7 +113,7 @@ def version_of(request: Request) -> str:
 
 
 async def body_of(request: Request) -> JsonObject:
-    """The JSON object in the body; an empty body is an empty object.
+    """The JSON object in the body without OData annotations; an empty body is an empty object.
 
     :raises BatchServiceError: 400 when it is not a JSON object.
     """
@@ -126,7 +126,7 @@ async def body_of(request: Request) -> JsonObject:
         raise invalid_body(str(error)) from error
     if not isinstance(value, dict):
         raise invalid_body("A JSON object was expected.")
-    return value
+    return {name: item for name, item in value.items() if not name.startswith("odata.")}
 
 
 def check_conditions(request: Request, etag: str) -> None:

@@ -192,9 +192,14 @@ class Node:
         for task in tuple(self.tasks):
             task.requeue(at)
 
+    def lose_tasks(self, now: datetime) -> None:
+        """Give back the tasks of a node to which something has happened by now."""
+        for disturbance in self.disturbances:
+            if disturbance.active(now):
+                self.requeue_tasks(disturbance.started)
+
     def disturb(self, disturbance: Disturbance, times: BootTimes) -> None:
         """Something happens to the node. What recovers starts again from the beginning of its boot."""
-        self.requeue_tasks(disturbance.started)
         self.disturbances.append(disturbance)
         if disturbance.ends is not None:
             ready = disturbance.ends + times.starting * times.factor(self.index)

@@ -80,10 +80,15 @@ class ListQuery:
         return Page([self.project(row) for row in rows[self.start : end]], link)
 
     def project(self, item: JsonObject) -> JsonObject:
-        """The selected properties of an item; all of them without ``$select``."""
+        """The selected properties of an item; all of them without ``$select``.
+
+        ARM selects below ``properties`` only: what makes a resource a resource is always there.
+        """
         if not self.select:
             return item
-        out: JsonObject = {}
+        out: JsonObject = {
+            name: item[name] for name in ("id", "name", "type", "etag") if name in item and "properties" in item
+        }
         for path in self.select:
             _copy(item, out, path.split("/"))
         return out

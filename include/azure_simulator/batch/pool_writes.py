@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 NEWEST_API = "2025-06-01"
 _PATCH_OF_EVERYTHING_SINCE = "2024-07-01"
 """Older versions of ARM can PATCH only what may change with nodes (batch-pool-update-properties)."""
+_ALL = frozenset({"deploymentConfiguration", "vmSize", "taskSlotsPerNode", "scaleSettings"})
+"""What a new pool says about its surroundings."""
 _MOST_NODES_TO_REMOVE = 100
 _AUTO_SCALE_COOL_DOWN = timedelta(seconds=30)
 _SEEDED_NODE_AGE = timedelta(hours=1)
@@ -66,7 +68,7 @@ def create_pool(
     if (existing := account.pools.get(name.lower())) is not None:
         raise pool_being_deleted() if existing.deleting else already_exists("Pool")
     spec = read_spec(account, properties, version)
-    _check_surroundings(account, spec, shared_key=shared_key)
+    _check_surroundings(account, spec, _ALL, shared_key=shared_key)
     if len(account.pools) >= account.facts.pool_quota:
         raise BatchServiceError(409, "PoolQuotaReached", "The account has reached its quota of pools.")
     pool = Pool(name=name, spec=spec, created=now, identity=identity, tags=tags)
@@ -94,7 +96,7 @@ def replace_pool(
     spec = read_spec(account, properties, version)
     changed = _differences(pool.spec.to_json(), spec.to_json())
     _check_changes(account, pool, changed)
-    _check_surroundings(account, spec, shared_key=False)
+    _check_surroundings(account, spec, changed, shared_key=False)
     before = pool.spec
     pool.spec, pool.identity, pool.tags = spec, identity, tags
     pool.touch(now)
@@ -135,7 +137,7 @@ def patch_pool(
         )
     same_counts = account.settings.same_value_in_patch_is_an_update
     _check_changes(account, pool, set(named) if same_counts else _differences(present, spec.to_json()))
-    _check_surroundings(account, spec, shared_key=shared_key and "deploymentConfiguration" in named)
+    _check_surroundings(account, spec, set(named), shared_key=shared_key)
     pool.spec = spec
     pool.touch(now)
     if "scaleSettings" in named:
@@ -356,7 +358,17 @@ def _check_changes(account: BatchAccount, pool: Pool, changed: set[str]) -> None
         )
 
 
-def _check_surroundings(account: BatchAccount, spec: PoolSpec, *, shared_key: bool) -> None:
+def _check_surroundings(account: BatchAccount, spec: PoolSpec, written: Set[str], *, shared_key: bool) -> None:
+    """Check what a write says against the account and its region; what it leaves alone is not looked at again."""
+    if "deploymentConfiguration" in written:
+        _check_image(account, spec, shared_key=shared_key)
+    if written & {"vmSize", "taskSlotsPerNode"}:
+        _check_size(account, spec)
+    if "scaleSettings" in written and spec.scale_settings.auto_scale is not None:
+        _check_formula(account, None, spec.scale_settings.auto_scale.formula, account.world.clock.now())
+
+
+def _check_image(account: BatchAccount, spec: PoolSpec, *, shared_key: bool) -> None:
     if shared_key and spec.image.publisher is None:
         raise BatchServiceError(
             403,
@@ -371,6 +383,10 @@ def _check_surroundings(account: BatchAccount, spec: PoolSpec, *, shared_key: bo
                 )
             ],
         )
+    account.images.check(spec.machine)
+
+
+def _check_size(account: BatchAccount, spec: PoolSpec) -> None:
     size = account.vm_size(spec.vm_size)
     if size is None or account.location in size.restricted_in:
         raise invalid_value("vmSize", spec.vm_size, f"The VM size is not supported in {account.location}.")
@@ -379,9 +395,6 @@ def _check_surroundings(account: BatchAccount, spec: PoolSpec, *, shared_key: bo
         raise invalid_value(
             "taskSlotsPerNode", spec.task_slots_per_node, f"The maximum value is {most} for {spec.vm_size}."
         )
-    if spec.scale_settings.auto_scale is not None:
-        _check_formula(account, None, spec.scale_settings.auto_scale.formula, account.world.clock.now())
-    account.images.check(spec.machine)
 
 
 def _check_formula(account: BatchAccount, pool: Pool | None, formula: str, now: datetime) -> None:

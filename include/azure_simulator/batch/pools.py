@@ -289,6 +289,7 @@ class Pool:
         times = self.boot_plan(settings).times
         for node in hit:
             node.disturb(Disturbance(NodeState(incident.state.value), now, ends, incident.error), times)
+            node.lose_tasks(now)
         return len(hit)
 
     # -- time ----------------------------------------------------------------------------------------------------------
@@ -300,6 +301,9 @@ class Pool:
             self._admit(resize, now, settings)
             self._finish_drains(resize, now, settings)
             self._end(resize, now, settings)
+        for node in self.nodes:
+            if node.disturbances:
+                node.lose_tasks(now)
         if any(node.gone_at is not None and node.gone_at <= now for node in self.nodes):
             self.nodes = [node for node in self.nodes if node.gone_at is None or node.gone_at > now]
 
