@@ -84,7 +84,8 @@ def test_the_pool_takes_the_version_or_directly_the_managed_image() -> None:
     assert plan(image=DIRECT, version=VERSION_ID).image_id == VERSION_ID
 
 
-STAMPS = st.datetimes(datetime(2020, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
+FIRST, LAST = (datetime(year, 1, 1, tzinfo=UTC).replace(tzinfo=None) for year in (2020, 2200))
+STAMPS = st.datetimes(FIRST, LAST, timezones=st.just(UTC))
 
 
 def numbers(version: str) -> tuple[int, ...]:

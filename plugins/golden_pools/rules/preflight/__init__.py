@@ -13,10 +13,13 @@ from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.preflight import batch, disks, gallery, golden_vm, nodes, quota
 from golden_pools.rules.preflight.case import CHECKS, Case, Lookup, Observations, lookups
 from golden_pools.rules.preflight.findings import Finding, Level, blockers, render, sort
-from golden_pools.rules.preflight.refusals import refused
+from golden_pools.rules.preflight.refusals import PERMISSIONS, refused
 
 __all__ = [
     "CHECKS",
+    "PERMISSIONS",
+    "REPORT",
+    "SUBJECTS",
     "Finding",
     "Level",
     "Lookup",
@@ -28,7 +31,10 @@ __all__ = [
 ]
 
 SUBJECTS = (golden_vm, disks, gallery, batch, nodes, quota)
-"""The modules that hold checks; importing them registers the checks."""
+"""The modules that hold checks, in the order of the report; importing them registers the checks."""
+
+REPORT = tuple(check for subject in SUBJECTS for check in CHECKS.values() if check.judge.__module__ == subject.__name__)
+"""Every check in the order of the report: from the golden VM to the quotas."""
 
 
 def preflight(plan: RunPlan, seen: Observations, now: datetime) -> list[Finding]:
@@ -41,6 +47,6 @@ def preflight(plan: RunPlan, seen: Observations, now: datetime) -> list[Finding]
 
 def _findings(plan: RunPlan, seen: Observations, now: datetime) -> Iterator[Finding]:
     yield from refused(plan, seen)
-    for check in CHECKS.values():
+    for check in REPORT:
         if check.concerns(plan) and check.can_judge(seen):
             yield from check.judge(Case(check=check.id, plan=plan, seen=seen, now=now))

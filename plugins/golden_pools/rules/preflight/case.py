@@ -181,7 +181,7 @@ class Check:
 
 
 CHECKS: dict[str, Check] = {}
-"""Every check, by id, in the order of the report."""
+"""Every check, by id."""
 
 
 def check(*, needs: tuple[Lookup, ...] = (), reads: tuple[Lookup, ...] = ()) -> Callable[[Judgement], Judgement]:

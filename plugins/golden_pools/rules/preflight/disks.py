@@ -168,8 +168,8 @@ def data_disk_luns(case: Case) -> Iterator[Finding]:
 
 
 @check(needs=(Lookup.GOLDEN_VM,))
-def same_subscription(case: Case) -> Iterator[Finding]:
-    """Does everything that the run touches lie in the spec's subscription?"""
+def disk_subscription(case: Case) -> Iterator[Finding]:
+    """Do the disks lie in the spec's subscription?"""
     subscription = case.plan.spec.subscription.casefold()
     ids = [disk.id for disk in case.vm.disks if disk.id]
     if away := [id_ for id_ in ids if f"/subscriptions/{subscription}/" not in f"{id_.casefold()}/"]:

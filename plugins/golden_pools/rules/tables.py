@@ -1,0 +1,90 @@
+"""The rules as pages for people: ``python -m golden_pools.rules.tables docs`` writes them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from golden_pools.rules.preflight import PERMISSIONS, REPORT
+from golden_pools.rules.resize.codes import CODES, PROVIDER_CODES, REASONS, Code, Treatment
+
+_TREATMENTS = {
+    Treatment.RETRY: "resize again at once",
+    Treatment.RETRY_LATER: "resize again after `resize.back_off_minutes`",
+    Treatment.GIVE_UP: "give up",
+}
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def preflight_page() -> str:
+    """Return ``docs/preflight.md``."""
+    checks = _table(
+        ("check", "asks", "looks at"),
+        (
+            (f"`{check.id}`", check.asks, ", ".join(dict.fromkeys((*check.needs, *check.reads))) or "the spec")
+            for check in REPORT
+        ),
+    )
+    permissions = _table(
+        ("look-up", "needs"), ((lookup.value, permission) for lookup, permission in PERMISSIONS.items())
+    )
+    return f"""# What preflight checks
+
+Preflight only reads. It reports everything at once: an ERROR stops the run before anything is written, a WARNING and an
+INFO stand in the log. Each finding says what was seen, what to do, and the `az` command that shows it. A run on an
+existing version skips the checks of the golden VM and of the gallery it would publish to.
+
+{checks}
+
+## When a look-up is refused
+
+The checks that need it are left out and a WARNING names them and the missing permission. Without the golden VM or the
+Batch account nothing can be judged: there it is an ERROR.
+
+{permissions}
+"""
+
+
+def _codes(table: Mapping[str, Code]) -> str:
+    return _table(
+        ("code", "means", "the run will", "advice", "source"),
+        ((f"`{row.name}`", row.meaning, _TREATMENTS[row.treatment], row.advice, row.source) for row in table.values()),
+    )
+
+
+def verdicts_page() -> str:
+    """Return ``docs/resize-verdicts.md``."""
+    return f"""# What a resize error means
+
+Only errors of the run's own resize count: Azure keeps those of the last resize until the next one. Of several errors
+the gravest decides, and all are reported. A run resizes at most `resize.attempts` times; after that, or where it gives
+up, a pool that has `resize.smallest_acceptable_share` of both kinds of nodes is a partial success. A Spot quota stops a
+run only when its dedicated nodes are there. A code that is not listed is treated as `Unknown`.
+
+## Codes
+
+{_codes(CODES)}
+
+## `AllocationFailed`: the reason in its details
+
+{_codes(REASONS)}
+
+## `AllocationFailed`: the Compute error in its details
+
+{_codes(PROVIDER_CODES)}
+"""
+
+
+def pages() -> Mapping[str, str]:
+    """Return every page by its file name."""
+    return {"preflight.md": preflight_page(), "resize-verdicts.md": verdicts_page()}
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        (Path(sys.argv[1]) / name).write_text(text, encoding="utf-8")
