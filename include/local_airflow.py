@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
@@ -317,7 +317,7 @@ class LocalAirflow:
         sessions = {process.pid for process in processes.values()}
         try:
             if grace_seconds > 0:
-                _ask_to_end(processes.values(), grace_seconds)
+                _ask_to_end(processes, grace_seconds)
             forced = {component for component, process in processes.items() if process.poll() is None}
         finally:
             _kill_sessions(sessions)
@@ -325,20 +325,17 @@ class LocalAirflow:
         return [Stopped(component, process.wait(), component in forced) for component, process in processes.items()]
 
 
-def _ask_to_end(processes: Collection[subprocess.Popen[bytes]], grace_seconds: float) -> None:
-    for process in processes:
-        process.terminate()
-    _wait_all(processes, grace_seconds * 0.3)
-    # Told to stop, the triggerer of 3.3.2 waits 10 s for its child, which waits for the triggerer. Without children a
-    # component ends at once, and still signs off in the database.
-    slow = {process.pid for process in processes if process.poll() is None}
-    _kill(member for member in _members(slow) if member.pid not in slow)
-    _wait_all(processes, grace_seconds * 0.7)
-
-
-def _wait_all(processes: Iterable[subprocess.Popen[bytes]], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    for process in processes:
+def _ask_to_end(processes: Mapping[str, subprocess.Popen[bytes]], grace_seconds: float) -> None:
+    for component, process in processes.items():
+        # The triggerer of 3.3.2 that is told to stop may wait 10 s for its child, though that has ended long ago. When
+        # the child goes first, it ends at once and signs off in the database all the same.
+        children = [member for member in _members({process.pid}) if member.pid != process.pid]
+        if component == TRIGGERER and children:
+            _kill(children)
+        else:
+            process.terminate()
+    deadline = time.monotonic() + grace_seconds
+    for process in processes.values():
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(max(0.0, deadline - time.monotonic()))
 
