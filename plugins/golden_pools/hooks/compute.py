@@ -269,11 +269,13 @@ class ComputeHook(AzureHook):
         """Return the VM sizes of a region by lower-case name."""
         with azure_errors("Could not list the VM sizes", location):
             skus: Iterable[Any] = self.compute_client().resource_skus.list(filter=f"location eq '{location}'")
-            return {
-                sku.name.lower(): compute_facts.vm_size(sku.name, sku.family or "", sku.as_dict()["capabilities"] or ())
-                for sku in skus
-                if sku.resource_type == "virtualMachines"
-            }
+            found = [sku.as_dict() for sku in skus if sku.resource_type == "virtualMachines"]
+        return {
+            sku["name"].lower(): compute_facts.vm_size(
+                sku["name"], str(sku.get("family") or ""), sku.get("capabilities") or ()
+            )
+            for sku in found
+        }
 
     def _id(self, group: str, kind: str, name: str) -> str:
         return f"/subscriptions/{self.subscription}/resourceGroups/{group}/providers/Microsoft.Compute/{kind}/{name}"

@@ -220,9 +220,12 @@ def image_version(value: Json) -> facts.ImageVersion:
 
 
 def vm_size(name: str, family: str, capabilities: Iterable[Json]) -> facts.VmSize:
-    """Return a VM size from a SKU's capabilities, which Compute and Batch list in the same way."""
+    """Return a VM size from a SKU's capabilities, which Compute and Batch list in the same way.
+
+    Of a size with some vCPUs switched off, all count: that is the number that quotas may be charged with.
+    """
     known = {str(item.get("name", "")).lower(): str(item.get("value") or "") for item in capabilities}
-    vcpus = known.get("vcpusavailable") or known.get("vcpus") or "0"
+    vcpus = known.get("vcpus") or known.get("vcpusavailable") or "0"
     return facts.VmSize(
         name=name,
         family=family,
