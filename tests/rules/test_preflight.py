@@ -325,7 +325,8 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
     ("quota-now", BUILD, others(current_dedicated=21, current_spot=0), WARNING, "cores of standardDSv5Family"),
     ("quota-now", BUILD, others(current_spot=21), WARNING, "other pools take 42 of 50"),
     ("quota-now", BUILD, others(target_spot=21), WARNING, "other pools take 42 of 50"),
-    ("quota-family-unknown", BUILD, batch(family_quotas={}), WARNING, "standardDSv5Family"),
+    ("quota-unknown", BUILD, batch(family_quotas={}), WARNING, "standardDSv5Family"),
+    ("quota-unknown", BUILD, sizes(vcpus=0), WARNING, "how many cores Standard_D2s_v5 has"),
     (
         "pool-quota",
         BUILD,
@@ -506,6 +507,15 @@ def test_family_quotas_that_are_not_enforced_do_not_count() -> None:
     seen = batch(family_quotas_enforced=False, family_quotas={"standarddsv5family": 0})
 
     assert [finding for finding in preflight(BUILD, seen, NOW) if finding.check.startswith("quota")] == []
+
+
+def test_cores_that_batch_leaves_out_come_from_compute() -> None:
+    seen = observations(
+        batch_vm_sizes={"standard_d2s_v5": vm_size(vcpus=0, family="")}, account=account(dedicated_core_quota=19)
+    )
+
+    [finding] = [finding for finding in preflight(BUILD, seen, NOW) if finding.check.startswith("quota")]
+    assert (finding.check, finding.level) == ("quota-never", ERROR)
 
 
 def test_a_pool_of_unknown_size_is_named_in_the_quota_warning() -> None:

@@ -134,13 +134,14 @@ def test_the_first_resize_of_a_pool_has_no_start_before_it() -> None:
     assert on(steady(), first).kind is VerdictKind.REACHED
 
 
-def test_a_resize_that_began_before_the_worker_died_is_adopted() -> None:
-    running = steady(4, 0, allocation_state=AllocationState.RESIZING)
+def test_a_resize_whose_answer_was_lost_is_known_by_its_new_start() -> None:
+    """The worker died after the PATCH: what it kept before the PATCH is enough."""
+    before = steady(4, 0, resize_started=BEFORE)
 
-    adopted = ResizeRequest.adopted(running, targets=Targets(dedicated=10, spot=5), settings=Resize(), attempt=2)
+    kept = ResizeRequest.sent(before, before, targets=Targets(dedicated=10, spot=5), settings=Resize(), attempt=1)
 
-    assert on(running, adopted).kind is VerdictKind.WAIT
-    assert on(steady(), adopted).kind is VerdictKind.REACHED
+    assert on(steady(4, 0, allocation_state=AllocationState.RESIZING), kept).kind is VerdictKind.WAIT
+    assert on(steady(), kept).kind is VerdictKind.REACHED
 
 
 def test_an_answer_that_shows_the_old_resize_does_not_make_it_ours() -> None:

@@ -8,7 +8,7 @@ it needs and the checks that could not run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
@@ -132,6 +132,13 @@ class Case:
     def account(self) -> BatchAccount:
         """The Batch account."""
         return _found(self.seen.account)
+
+    def size(self, name: str) -> VmSize | None:
+        """Return a VM size as Batch lists it; what Batch leaves out comes from Compute's list."""
+        batch, compute = self.seen.batch_vm_sizes.get(name.casefold()), self.seen.vm_sizes.get(name.casefold())
+        if batch is None or compute is None:
+            return batch or compute
+        return replace(batch, vcpus=batch.vcpus or compute.vcpus, family=batch.family or compute.family)
 
     def error(self, seen: str, advice: str, az: str) -> Finding:
         """Return a finding that stops the run."""

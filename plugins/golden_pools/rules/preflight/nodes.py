@@ -97,7 +97,7 @@ def vm_size_disk_controller(case: Case) -> Iterator[Finding]:
 def task_slots(case: Case) -> Iterator[Finding]:
     """Are the task slots within min(4 x cores, 256)?"""
     name, slots = case.plan.spec.pool.vm_size, case.plan.spec.pool.task_slots_per_node
-    size = case.seen.batch_vm_sizes.get(name.casefold())
+    size = case.size(name)
     if size and size.vcpus and slots > (most := min(SLOTS_PER_CORE * size.vcpus, MOST_SLOTS)):
         yield case.error(
             f"{slots} task slots on {size.name} with {size.vcpus} cores",

@@ -32,7 +32,7 @@ class _Quota:
 def _quotas(case: Case) -> Iterator[_Quota]:
     """Yield the quotas that the run's targets meet; a user-subscription account has none."""
     account, targets = case.account, case.plan.targets
-    size = case.seen.batch_vm_sizes.get(case.plan.spec.pool.vm_size.casefold())
+    size = case.size(case.plan.spec.pool.vm_size)
     if size is None or not size.vcpus or account.allocation_mode == USER_SUBSCRIPTION:
         return
     dedicated, spot = targets.dedicated * size.vcpus, targets.spot * size.vcpus
@@ -96,7 +96,7 @@ def _used_by_others(case: Case, quota: _Quota) -> tuple[int, list[str]]:
         )
         if nodes == 0 or _is_own(case, pool):
             continue
-        size = case.seen.batch_vm_sizes.get(pool.vm_size.casefold())
+        size = case.size(pool.vm_size)
         if size is None or not size.vcpus:
             unknown.append(pool.name)
         elif quota.family is None or size.family.casefold() == quota.family:
@@ -109,13 +109,19 @@ def _is_own(case: Case, pool: Pool) -> bool:
 
 
 @check(needs=SIZES)
-def quota_family_unknown(case: Case) -> Iterator[Finding]:
-    """Does the account say its quota for the VM size's family, where families count?"""
-    size = case.seen.batch_vm_sizes.get(case.plan.spec.pool.vm_size.casefold())
-    account = case.account
-    if (
-        size
-        and case.plan.targets.dedicated
+def quota_unknown(case: Case) -> Iterator[Finding]:
+    """Is everything known that the quotas are judged by: the size's cores, its family's quota?"""
+    size, account = case.size(case.plan.spec.pool.vm_size), case.account
+    if size is None or account.allocation_mode == USER_SUBSCRIPTION:
+        return
+    if not size.vcpus:
+        yield case.warning(
+            f"neither Batch nor Compute says how many cores {size.name} has, so no quota was compared",
+            "compare the account's quotas with the targets yourself before the run",
+            case.az.compute_size(account.location),
+        )
+    elif (
+        case.plan.targets.dedicated
         and account.family_quotas_enforced
         and size.family.casefold() not in account.family_quotas
     ):

@@ -1,7 +1,7 @@
 """Bringing a pool to its targets: what each observation means, from the PATCH until the nodes take work."""
 
 from golden_pools.rules.resize.allocation import ResizeRequest, at_target, judge, resize_timeout, wanted
-from golden_pools.rules.resize.nodes import duration, headcount, judge_nodes, progress
+from golden_pools.rules.resize.nodes import duration, headcount, judge_nodes
 from golden_pools.rules.resize.verdict import Cause, Verdict, VerdictKind
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "headcount",
     "judge",
     "judge_nodes",
-    "progress",
     "resize_timeout",
     "wanted",
 ]

@@ -47,23 +47,16 @@ class ResizeRequest:
 
     @classmethod
     def sent(cls, before: Pool, answer: Pool, *, targets: Targets, settings: Resize, attempt: int) -> Self:
-        """Return the request for a PATCH that was sent: the pool before it and the pool in its answer."""
+        """Return the request for a PATCH: the pool before it and the pool in its answer.
+
+        An answer that still shows the old resize, or ``before`` itself where the answer was lost, says nothing about
+        the start of ours.
+        """
         fresh = answer.resize_started != before.resize_started
-        return cls._of(before.resize_started, answer.resize_started if fresh else None, targets, settings, attempt)
-
-    @classmethod
-    def adopted(cls, pool: Pool, *, targets: Targets, settings: Resize, attempt: int) -> Self:
-        """Return the request for a resize to these targets that is already under way (an earlier try began it)."""
-        return cls._of(None, pool.resize_started, targets, settings, attempt)
-
-    @classmethod
-    def _of(
-        cls, before: datetime | None, started: datetime | None, targets: Targets, settings: Resize, attempt: int
-    ) -> Self:
         return cls(
             targets=targets,
-            started_before=before,
-            started=started,
+            started_before=before.resize_started,
+            started=answer.resize_started if fresh else None,
             attempt=attempt,
             attempts=settings.attempts,
             share=settings.smallest_acceptable_share,

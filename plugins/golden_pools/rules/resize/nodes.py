@@ -66,16 +66,11 @@ def _named(targets: Targets) -> str:
     return f"{targets.dedicated} dedicated, {targets.spot} Spot"
 
 
-def progress(pool: Pool, nodes: PoolNodes | None, targets: Targets, elapsed: timedelta, allowed: timedelta) -> str:
-    """Return the log line of an observation: ``12/20 ready, 1 starting, 0 failed, 4m10s of 30m``.
+def headcount(pool: Pool, nodes: PoolNodes | None, targets: Targets) -> str:
+    """Return the nodes as a log line, ``12/20 ready, 1 starting, 0 failed``: it changes only when they do.
 
     Without node counts it says how many nodes are allocated.
     """
-    return f"{headcount(pool, nodes, targets)}, {duration(elapsed)} of {duration(allowed)}"
-
-
-def headcount(pool: Pool, nodes: PoolNodes | None, targets: Targets) -> str:
-    """Return the part of the log line that changes only when the nodes do; log a line when it differs."""
     if nodes is None:
         return f"{pool.current_total}/{targets.total} allocated"
     kinds = (nodes.dedicated, nodes.spot)
