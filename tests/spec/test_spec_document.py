@@ -20,6 +20,12 @@ def test_a_key_that_stands_twice_is_a_fault_that_names_both_lines(faults_of: Fau
     ]
 
 
+def test_the_second_value_of_a_key_is_judged_too(faults_of: Faults) -> None:
+    assert faults_of(("    spot: 1", "    dedicated: many"))[1] == (
+        "line 18: pool.targets.dedicated: found 'many'; allowed: a whole number from 0 to 2,500"
+    )
+
+
 def test_a_whole_part_that_stands_twice_is_a_fault(faults_of: Faults, good: str) -> None:
     assert faults_of(text=good + "resize:\n  attempts: 2\n") == [
         "line 28: resize: found a second time, first on line 23; allowed: once"
@@ -111,6 +117,11 @@ def test_an_unquoted_date_is_the_text_that_it_looks_like(write: Write) -> None:
 def test_a_merged_mapping_counts_and_is_no_second_time(write: Write) -> None:
     text = ("    team: rendering", "    <<: {team: rendering, floor: ground}\n    floor: first")
     assert load_pool(write(text)).pool.metadata == {"team": "rendering", "floor": "first"}
+
+
+def test_a_field_beside_a_merged_one_of_its_name_is_named_with_its_own_line(faults_of: Faults) -> None:
+    (fault,) = faults_of(("    team: rendering", "    <<:\n      team: rendering\n    team: 7"))
+    assert fault.startswith("line 24: pool.metadata.team: found 7,")
 
 
 def test_an_alias_that_contains_itself_ends_as_a_fault(faults_of: Faults) -> None:

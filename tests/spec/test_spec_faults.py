@@ -165,6 +165,11 @@ def test_an_unknown_field_brings_the_nearest_right_name(faults_of: Faults) -> No
     assert fault.endswith("inter_node_communication; did you mean 'task_slots_per_node'?")
 
 
+def test_a_name_in_capitals_is_near(faults_of: Faults) -> None:
+    (fault,) = faults_of(("  targets:", "  TASK_SLOTS_PER_NODE: 2\n  targets:"))
+    assert fault.endswith("; did you mean 'task_slots_per_node'?")
+
+
 def test_a_field_in_the_wrong_part_brings_the_part_where_it_belongs(faults_of: Faults) -> None:
     (fault,) = faults_of(("  targets:", "  dedicated: 2\n  targets:"))
     assert fault.endswith("; did you mean 'pool.targets.dedicated'?")

@@ -60,6 +60,11 @@ def test_a_definition_filled_from_two_golden_vms(two: Callable[..., Loaded]) -> 
     )
 
 
+def test_a_gallery_written_in_another_case_is_the_same(two: Callable[..., Loaded]) -> None:
+    other_case = [("resource_group: images", "resource_group: Images"), ("golden_gallery", "Golden_Gallery")]
+    assert list(two([], other_case).specs) == ["c"]  # both build at the same time
+
+
 def test_a_golden_vm_written_in_another_case_is_the_same(two: Callable[..., Loaded]) -> None:
     assert not two([OTHER_TIME], [("name: golden-vm", "name: Golden-VM")]).faults
 

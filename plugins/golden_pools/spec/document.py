@@ -49,30 +49,30 @@ class Document:
 
     :param text: the YAML
 
-    ``data`` is None where nothing could be read; ``faults`` says why. Faults of single values leave the rest readable.
+    ``data`` has None where a value could not be read, as a whole or in part; ``unreadable`` says where, ``faults`` why.
     """
 
     def __init__(self, text: str) -> None:
         self.data: Any = None
         self.faults: list[Remark] = []
-        self._lines = max(1, len(text.splitlines()))
+        self.unreadable: set[Location] = set()
         self._root: yaml.Node | None = None
         self._values: dict[int, Any] = {}
         loader = yaml.CSafeLoader(text)
         try:
             self._root = loader.get_single_node()
             if self._root is None:
-                self.faults.append(Remark((), "the file is empty; allowed: a pool spec", 1))
+                self._unreadable(Remark((), "the file is empty; allowed: a pool spec", 1))
             else:
                 self.data = self._value(loader, self._root, ())
         except ReaderError:
             position = Reader.NON_PRINTABLE.search(text)
             line = text.count("\n", 0, position.start()) + 1 if position else 1
-            self.faults.append(Remark((), "a character that YAML does not allow; allowed: printable text", line))
+            self._unreadable(Remark((), "a character that YAML does not allow; allowed: printable text", line))
         except yaml.MarkedYAMLError as error:
-            self.faults.append(self._syntax_fault(error, text))
+            self._unreadable(self._syntax_fault(error, text))
         except RecursionError:
-            self.faults.append(Remark((), "nested too deeply; allowed: the nesting of a pool spec", 1))
+            self._unreadable(Remark((), "nested too deeply; allowed: the nesting of a pool spec", 1))
         finally:
             loader.dispose()
 
@@ -109,7 +109,7 @@ class Document:
             if child is None:
                 return line, None if exact else node
             line, node = child
-        return min(line, self._lines), node
+        return line, node
 
     def _value(self, loader: yaml.CSafeLoader, node: yaml.Node, location: Location) -> Any:
         if id(node) in self._values:  # an alias
@@ -130,7 +130,7 @@ class Document:
                 if isinstance(key, yaml.ScalarNode) and key.tag in _TEXT:
                     fields[key.value] = self._value(loader, value, (*location, key.value))
             return fields
-        self._add(node, location, _foreign_tag(node))
+        self._unreadable(Remark(location, _foreign_tag(node), _line(node)))
         return None
 
     def _scalar(self, loader: yaml.CSafeLoader, node: yaml.ScalarNode, location: Location) -> Any:
@@ -143,7 +143,7 @@ class Document:
                 text = f"found {quoted(node.value)}, which is not {_KINDS[node.tag]}"
         else:
             text = _foreign_tag(node)
-        self._add(node, location, text)
+        self._unreadable(Remark(location, text, _line(node)))
         return None
 
     def _check_keys(self, node: yaml.MappingNode, location: Location) -> None:
@@ -152,19 +152,22 @@ class Document:
             if key.tag == _MERGE:
                 continue
             if not isinstance(key, yaml.ScalarNode) or key.tag not in _TEXT:
-                self._add(key, location, f"found the key {_key_in_words(key)}; allowed: text (put it in quotes)")
+                text = f"found the key {_key_in_words(key)}; allowed: text (put it in quotes)"
+                self.faults.append(Remark(location, text, _line(key)))
             elif key.value in first_lines:
-                first = first_lines[key.value]
-                self._add(key, (*location, key.value), f"found a second time, first on line {first}; allowed: once")
+                text = f"found a second time, first on line {first_lines[key.value]}; allowed: once"
+                self.faults.append(Remark((*location, key.value), text, _line(key)))
             else:
-                first_lines[key.value] = key.start_mark.line + 1
+                first_lines[key.value] = _line(key)
 
-    def _add(self, node: yaml.Node, location: Location, text: str) -> None:
-        self.faults.append(Remark(location, text, min(node.start_mark.line + 1, self._lines)))
+    def _unreadable(self, fault: Remark) -> None:
+        self.faults.append(fault)
+        self.unreadable.add(fault.location)
 
     def _syntax_fault(self, error: yaml.MarkedYAMLError, text: str) -> Remark:
         mark = error.problem_mark or error.context_mark
-        line = min(mark.line + 1, self._lines) if mark else 1
+        lines = max(1, len(text.splitlines()))
+        line = min(mark.line + 1, lines) if mark else 1  # what is missing at the end is missed behind it
         if "\t" in _line_start(text, line):
             return Remark((), "not YAML: a tab in the indentation; allowed: spaces", line)
         begun = f"{error.context} from line {error.context_mark.line + 1}" if error.context_mark else error.context
@@ -208,16 +211,20 @@ def _child(node: yaml.Node | None, segment: str | int) -> tuple[int, yaml.Node] 
     """Return line and node of a mapping's field (the last of that name, which counts) or of a list's item."""
     if isinstance(node, yaml.SequenceNode) and isinstance(segment, int) and segment < len(node.value):
         item = node.value[segment]
-        return item.start_mark.line + 1, item
+        return _line(item), item
     if isinstance(node, yaml.MappingNode):
         for key, value in reversed(node.value):
             if isinstance(key, yaml.ScalarNode) and key.value == segment:
-                return key.start_mark.line + 1, value
+                return _line(key), value
     return None
 
 
 def _foreign_tag(node: yaml.Node) -> str:
     return f"found the YAML tag {shortened(node.tag)}; allowed: plain text, numbers, lists and mappings"
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
 
 
 def _key_in_words(key: yaml.Node) -> str:

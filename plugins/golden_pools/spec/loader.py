@@ -154,8 +154,7 @@ def _read(path: Path) -> _File:
     try:
         file.spec = PoolSpec.model_validate(document.data)
     except ValidationError as error:
-        known = {fault.location for fault in document.faults}
-        file.faults += [fault for fault in model_faults(error, document) if fault.location not in known]
+        file.faults += [fault for fault in model_faults(error, document) if fault.location not in document.unreadable]
     else:
         file.add(_stem_faults(file.pool, file.spec))
     return file
