@@ -228,7 +228,7 @@ def _cannot_boot(version: ImageVersion, spec: PoolSpec, size: VmSize) -> Scripte
     if version.architecture != size.architecture:
         return provider_error(
             f"Cannot create a VM of size '{spec.vm_size.upper()}' because this VM size only supports a CPU "
-            f"Architecture of '{size.architecture}', but an image or disk with CPU Architecture '{version.architecture}' was given."
+            f"Architecture of '{size.architecture}', but an image of '{version.architecture}' was given."
         )
     pool_type = (spec.machine.security_profile.security_type if spec.machine.security_profile else None) or ""
     if version.security_type == "TrustedLaunch" and pool_type.lower() != "trustedlaunch":
