@@ -175,6 +175,11 @@ def test_a_field_in_the_wrong_part_brings_the_part_where_it_belongs(faults_of: F
     assert fault.endswith("; did you mean 'pool.targets.dedicated'?")
 
 
+def test_a_part_in_the_wrong_part_brings_where_it_belongs(faults_of: Faults) -> None:
+    (fault,) = faults_of(("resize:", "start_task: {command_line: x}\nresize:"))
+    assert fault.endswith("; did you mean 'pool.start_task'?")
+
+
 def test_nodes_that_communicate_are_counted_together(faults_of: Faults) -> None:
     changes = ("dedicated: 2", "dedicated: 100"), ("  targets:", "  inter_node_communication: true\n  targets:")
     assert faults_of(*changes) == [

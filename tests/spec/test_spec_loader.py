@@ -80,6 +80,12 @@ def test_specs_are_sorted_by_pool(write: Write) -> None:
     assert list(load_files(paths).specs) == ["a", "b", "c"]
 
 
+def test_files_are_read_in_the_order_of_their_names(write: Write) -> None:
+    names = [f"{number}.yaml" for number in range(30)]
+    paths = [write(name=name) for name in names]
+    assert pool_files(paths[0].parent) == sorted(paths)
+
+
 def test_other_files_of_the_directory_are_no_specs(write: Write) -> None:
     path = write()
     write(text="{}", name="pool-spec.schema.json")

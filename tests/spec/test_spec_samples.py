@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import yaml
-
 from golden_pools.spec.loader import load_pools
 from golden_pools.spec.model import PoolSpec
 

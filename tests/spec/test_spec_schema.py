@@ -113,9 +113,12 @@ def test_every_field_has_a_description_and_words_for_what_is_allowed() -> None:
     assert [field.name for field in fields() if not (field.description and field.allowed and field.default)] == []
 
 
-def test_the_table_opens_lists_and_parts_that_may_be_absent() -> None:
-    names = {field.name for field in fields()}
-    assert {"image.target_regions[].name", "pool.start_task.command_line", "schedule.cron"} <= names
+def test_the_table_opens_parts_and_lists_of_parts() -> None:
+    rows = {field.name: (field.allowed, field.default) for field in fields()}
+    assert rows["schedule"] == ("a mapping, fields below", "none")
+    assert rows["refresh"] == ("a mapping, fields below", "as below")
+    assert rows["image.target_regions"] == ("a list of mappings, fields below", "none")
+    assert {"image.target_regions[].name", "pool.start_task.command_line", "schedule.cron"} <= set(rows)
 
 
 def test_the_table_says_default_and_duty() -> None:

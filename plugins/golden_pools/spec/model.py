@@ -444,11 +444,11 @@ class PoolSpec(Part):
         examples=["11111111-1111-1111-1111-111111111111"],
     )
     owner: str = Field(default="data-team", min_length=1, description="Owner shown in Airflow.")
-    golden_vm: GoldenVm = Field(description="The VM whose disks become the image.")
-    image: Image = Field(description="The managed image and the gallery version made from it.")
-    pool: Pool = Field(description="The Batch pool; its id is the file's name.")
-    refresh: Refresh = Field(default=Refresh(), description="How the pool gets onto the new image version.")
-    resize: Resize = Field(default=Resize(), description="How hard a run tries to bring the pool to its targets.")
+    golden_vm: GoldenVm
+    image: Image
+    pool: Pool
+    refresh: Refresh = Refresh()
+    resize: Resize = Resize()
     schedule: Schedule | None = Field(default=None, description="Absent: the DAG runs by hand only.")
 
 

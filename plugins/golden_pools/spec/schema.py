@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
-from golden_pools.spec.document import Location, dotted
+from golden_pools.spec.document import Location
 from golden_pools.spec.model import PATTERN_IN_WORDS, PoolSpec
 
 Schema = dict[str, Any]
 
 
 class Field(NamedTuple):
-    """One field of the spec, for the table of fields."""
+    """One field of the spec, for people; ``name`` is dotted."""
 
     name: str
     allowed: str
@@ -58,29 +58,30 @@ def allowed(location: Location) -> str:
 
 
 def fields() -> Iterator[Field]:
-    """Yield every field of the spec that holds a value, parts opened, in the order of the model."""
-    yield from _fields(pool_spec_schema(), ())
+    """Yield every field of the spec, each part before its fields, in the order of the model."""
+    yield from _fields(pool_spec_schema(), "")
 
 
-def _fields(part: Schema, location: Location) -> Iterator[Field]:
-    for name, raw in part["properties"].items():
-        here = (*location, name)
-        for option in _options(raw):
-            if "properties" in option:
-                yield from _fields(option, here)
-                break
-            if option.get("type") == "array" and "properties" in (items := _resolved(option["items"])):
-                yield from _fields(items, (*location, f"{name}[]"))
+def _fields(part: Schema, prefix: str) -> Iterator[Field]:
+    for name, schema in part["properties"].items():
+        description = _resolved(schema)["description"]
+        for option in _options(schema):
+            inner, suffix = (_resolved(option["items"]), "[]") if option.get("type") == "array" else (option, "")
+            if "properties" in inner:
+                allowed_here = "a list of mappings, fields below" if suffix else "a mapping, fields below"
+                yield Field(prefix + name, allowed_here, _default(part, name), description)
+                yield from _fields(inner, f"{prefix}{name}{suffix}.")
                 break
         else:
-            required = name in part.get("required", ())
-            yield Field(
-                dotted(here), _in_words(raw), "required" if required else _default(raw), raw.get("description", "")
-            )
+            yield Field(prefix + name, _in_words(schema), _default(part, name), description)
 
 
-def _default(schema: Schema) -> str:
-    default = schema.get("default")
+def _default(part: Schema, name: str) -> str:
+    if name in part.get("required", ()):
+        return "required"
+    default = part["properties"][name].get("default")
+    if isinstance(default, dict) and default:
+        return "as below"
     if default is None or default in ([], {}):
         return "none"
     return str(default).lower() if isinstance(default, bool) else str(default)
