@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -97,6 +98,8 @@ def _serve(world: World, options: argparse.Namespace) -> None:
         raise StartError(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}") from error
     url = _url(options, listener.getsockname()[1])
     print(f"Azure simulator on {url} (speed {world.clock.speed:g}); Ctrl-C ends it", flush=True)
+    # The server stops serving, then passes the signal on: an ordered end is exit status 0.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server_for(build_app(world), tls).run(sockets=[listener])
 
 

@@ -175,14 +175,18 @@ class AnswerHistory:
     """The last two different answers of every GET URL, for stale reads.
 
     :param max_urls: how many URLs are remembered; the one unused for longest is forgotten first.
+    :param max_body_bytes: longer answers are not remembered, so that the simulator stays small.
     """
 
-    def __init__(self, max_urls: int = 500) -> None:
+    def __init__(self, max_urls: int = 200, max_body_bytes: int = 256 * 1024) -> None:
         self._max_urls = max_urls
+        self._max_body_bytes = max_body_bytes
         self._answers: OrderedDict[str, _Answers] = OrderedDict()
 
     def record(self, url: str, body: bytes) -> None:
         """Remember what a GET of ``url`` answered."""
+        if len(body) > self._max_body_bytes:
+            return
         known = self._answers.pop(url, None)
         if known is None:
             known = _Answers(body)

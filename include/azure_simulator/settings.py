@@ -103,7 +103,9 @@ class ComputeSettings(SettingsModel):
 class LogSettings(SettingsModel):
     """Bounds of the request log."""
 
-    max_bytes: int = Field(default=16 * 1024 * 1024, ge=1024, description="the oldest lines go first")
+    max_bytes: int = Field(
+        default=4 * 1024 * 1024, ge=1024, description="the oldest lines go first; about 2,000 exchanges, to stay small"
+    )
     max_body_chars: int = Field(default=256 * 1024, ge=256, description="longer bodies are cut and marked")
 
 

@@ -98,9 +98,7 @@ def _entry(exchange: Exchange, settings: LogSettings) -> JsonObject:
         "response_headers": {**_masked_headers(exchange.response_headers)},
         "fault": exchange.fault,
     }
-    is_form = any(
-        "x-www-form-urlencoded" in value for name, value in exchange.request_headers if name == "content-type"
-    )
+    is_form = exchange.route.endswith("/token")
     _put_body(entry, "request_body", exchange.request_body, settings, is_form=is_form)
     _put_body(entry, "response_body", exchange.response_body, settings)
     return entry

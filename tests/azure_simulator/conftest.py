@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from arm_client import Arm
 from starlette.testclient import TestClient
 
 from include.azure_simulator.clock import Clock
@@ -49,3 +50,9 @@ def live_simulator(world: World) -> Iterator[str]:
         server.should_exit = True
         thread.join(timeout=5)
         listener.close()
+
+
+@pytest.fixture
+def arm(client: TestClient, world: World) -> Arm:
+    """ARM of the sample world."""
+    return Arm(client, world)
