@@ -9,7 +9,7 @@ import pytest
 from golden_pools.errors import SpecError
 from golden_pools.spec import loader
 from golden_pools.spec.loader import load_files, load_one, load_pool, load_pools, pool_files
-from golden_pools.spec.model import LONGEST_STEM
+from golden_pools.spec.names import LONGEST_STEM
 
 Write = Callable[..., Path]
 Faults = Callable[..., list[str]]

@@ -10,7 +10,8 @@ import jsonschema
 import pytest
 import yaml
 from golden_pools.spec.loader import load_pools, pool_files
-from golden_pools.spec.model import PATTERN_IN_WORDS, POOL_NAME_PATTERN, PoolSpec
+from golden_pools.spec.model import PoolSpec
+from golden_pools.spec.names import PATTERN_IN_WORDS, POOL_NAME_PATTERN
 from golden_pools.spec.schema import allowed, fields, pool_spec_schema, schema_text
 from golden_pools.spec.table import BEGIN, field_table, with_table
 

@@ -15,7 +15,8 @@ from golden_pools.errors import SpecError
 from golden_pools.spec.document import Document, Remark, quoted, read_document
 from golden_pools.spec.faults import model_faults
 from golden_pools.spec.limits import limit_warnings
-from golden_pools.spec.model import LONGEST_STEM, PATTERN_IN_WORDS, POOL_NAME_PATTERN, PoolSpec
+from golden_pools.spec.model import PoolSpec
+from golden_pools.spec.names import LONGEST_STEM, PATTERN_IN_WORDS, POOL_NAME_PATTERN
 from golden_pools.spec.neighbours import neighbour_faults
 
 DIRECTORY_VARIABLE = "GOLDEN_POOLS_DIR"

@@ -5,8 +5,7 @@ fields. Numbers and booleans are strict (``"2"`` is no number, ``2.0`` no count,
 types and a wrong one is a slip of the pen. Rules that look at two fields stand on the later field and not on the whole
 part, so that they speak up beside other faults of the same part.
 
-Name rules: "Naming rules and restrictions for Azure resources"; node limits: "Batch service quotas and limits" and "Use
-a managed image to create a custom image pool".
+Node limits: "Batch service quotas and limits" and "Use a managed image to create a custom image pool".
 """
 
 from __future__ import annotations
@@ -32,14 +31,8 @@ from pydantic import (
     field_validator,
 )
 
+from golden_pools.spec import names
 from golden_pools.spec.suggest import did_you_mean
-
-POOL_NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,62}[A-Za-z0-9_])?$"
-"""Batch allows 1 to 64 letters, digits, ``-`` and ``_``; snapshots and images, which carry the pool's name, may not
-begin with a sign nor end with a dash."""
-
-LONGEST_STEM = 80 - len("-20261122T041500-data-63")
-"""What the longest name that a run composes leaves of Azure's 80 characters for a snapshot's name."""
 
 NODES_PER_REPLICA = 300
 """Batch wants at least one replica per 300 nodes ("Use the Azure Compute Gallery to create a custom image pool")."""
@@ -53,55 +46,8 @@ MOST_SPOT_NODES = 1000
 MOST_COMMUNICATING_NODES = 100
 """Nodes of a pool with inter-node communication in a Batch-service account ("Batch service quotas and limits")."""
 
-_RESOURCE_GROUP = r"^[\w().-]{0,89}[\w()-]$"
-_VM_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?$"
-_REGION = r"^[A-Za-z][A-Za-z0-9 ]*$"
-_IMAGE_STEM = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_STEM - 1}}}$"
-_GALLERY = r"^[A-Za-z0-9]([A-Za-z0-9_.]{0,78}[A-Za-z0-9])?$"
-_DEFINITION = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$"
-_PUBLISHER = r"^[A-Za-z0-9_.-]{1,128}$"
-_BATCH_ACCOUNT = r"^[a-z0-9]{3,24}$"
-_SUBSCRIPTION = r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
-_VM_SIZE = r"^[A-Za-z]+_[A-Za-z0-9_-]+$"
-_NODE_AGENT = r"^batch\.node\.[a-z]+ [a-z0-9.]+$"
-# Azure itself writes the fixed segments of an id in different cases: the portal resourceGroups, others resourcegroups.
-_SUBNET_ID = (
-    r"^/subscriptions/[^/]+/resource[Gg]roups/[^/]+/providers/[Mm]icrosoft\.[Nn]etwork"
-    r"/virtual[Nn]etworks/[^/]+/subnets/[^/]+$"
-)
-_IDENTITY_ID = (
-    r"^/subscriptions/[^/]+/resource[Gg]roups/[^/]+/providers/[Mm]icrosoft\.[Mm]anaged[Ii]dentity"
-    r"/user[Aa]ssigned[Ii]dentities/[^/]+$"
-)
-_CONNECTION = r"^[A-Za-z0-9_.-]+$"
-
-PATTERN_IN_WORDS = {
-    POOL_NAME_PATTERN: (
-        "1 to 64 letters, digits, dashes and underscores, beginning with a letter or digit, not ending with a dash"
-    ),
-    _RESOURCE_GROUP: "1 to 90 letters, digits, _ . - ( and ), not ending with a period",
-    _VM_NAME: "1 to 64 letters, digits, _ . and -, beginning with a letter or digit, not ending with . or -",
-    _REGION: "a region's name, such as westeurope",
-    _IMAGE_STEM: f"1 to {LONGEST_STEM} letters, digits, dashes and underscores, beginning with a letter or digit",
-    _GALLERY: "1 to 80 letters, digits, _ and . (no dash), beginning and ending with a letter or digit",
-    _DEFINITION: "1 to 80 letters, digits, _ . and -, beginning with a letter or digit, not ending with . or -",
-    _PUBLISHER: "1 to 128 letters, digits, _ . and -",
-    _BATCH_ACCOUNT: "3 to 24 lower-case letters and digits",
-    _SUBSCRIPTION: "a subscription id, such as 11111111-1111-1111-1111-111111111111",
-    _VM_SIZE: "a VM size, such as Standard_D4s_v5",
-    _NODE_AGENT: "a node agent SKU, such as batch.node.ubuntu 22.04",
-    _SUBNET_ID: (
-        "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<network>/subnets/<subnet>"
-    ),
-    _IDENTITY_ID: (
-        "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>"
-    ),
-    _CONNECTION: "letters, digits, _ . and -",
-}
-"""What each pattern of the spec means, for people: faults and the table of fields say this, never the pattern."""
-
-ResourceGroupName = Annotated[str, StringConstraints(pattern=_RESOURCE_GROUP)]
-RegionName = Annotated[str, StringConstraints(pattern=_REGION)]
+ResourceGroupName = Annotated[str, StringConstraints(pattern=names.RESOURCE_GROUP)]
+RegionName = Annotated[str, StringConstraints(pattern=names.REGION)]
 Replicas = Literal["auto"] | Annotated[StrictInt, Field(ge=1, le=100)]
 
 
@@ -122,7 +68,7 @@ class GoldenVm(Part):
     """The VM whose disks become the image."""
 
     resource_group: ResourceGroupName = Field(description="Resource group of the VM.", examples=["golden"])
-    name: Annotated[str, StringConstraints(pattern=_VM_NAME)] = Field(
+    name: Annotated[str, StringConstraints(pattern=names.VM_NAME)] = Field(
         description="Name of the VM.", examples=["golden-vm"]
     )
     generalized: StrictBool = Field(
@@ -183,7 +129,7 @@ class Image(Part):
     resource_group: ResourceGroupName = Field(
         description="Resource group of the snapshots, the managed image and the gallery.", examples=["images"]
     )
-    name: Annotated[str, StringConstraints(pattern=_IMAGE_STEM)] | None = Field(
+    name: Annotated[str, StringConstraints(pattern=names.IMAGE_STEM)] | None = Field(
         default=None,
         description="Stem of the snapshots' and managed images' names; the pool's name if absent.",
         examples=["render-farm"],
@@ -197,13 +143,13 @@ class Image(Part):
         validate_default=True,
         description="Must be true for `publish: managed_image`, so that nobody takes that road unawares.",
     )
-    gallery: Annotated[str, StringConstraints(pattern=_GALLERY)] | None = Field(
+    gallery: Annotated[str, StringConstraints(pattern=names.GALLERY)] | None = Field(
         default=None,
         validate_default=True,
         description="Azure Compute Gallery; it must exist. Needed with `publish: gallery`.",
         examples=["golden_gallery"],
     )
-    definition: Annotated[str, StringConstraints(pattern=_DEFINITION)] | None = Field(
+    definition: Annotated[str, StringConstraints(pattern=names.DEFINITION)] | None = Field(
         default=None,
         validate_default=True,
         description=(
@@ -212,7 +158,7 @@ class Image(Part):
         ),
         examples=["render-farm"],
     )
-    publisher: Annotated[str, StringConstraints(pattern=_PUBLISHER)] = Field(
+    publisher: Annotated[str, StringConstraints(pattern=names.PUBLISHER)] = Field(
         default="GoldenPools", description="Publisher of a definition that has to be made."
     )
     target_regions: tuple[TargetRegion, ...] = Field(
@@ -245,8 +191,8 @@ class Image(Part):
     @field_validator("target_regions")
     @classmethod
     def _regions_once(cls, regions: tuple[TargetRegion, ...]) -> tuple[TargetRegion, ...]:
-        names = [normal_region(region.name) for region in regions]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        compared = [normal_region(region.name) for region in regions]
+        if twice := sorted({name for name in compared if compared.count(name) > 1}):
             raise ValueError(f"each region once, but {', '.join(twice)} stands more than once")
         return regions
 
@@ -291,7 +237,9 @@ class StartTask(Part):
 class Network(Part):
     """Where the nodes' network cards are."""
 
-    subnet_id: Annotated[str, StringConstraints(pattern=_SUBNET_ID)] = Field(description="Full ARM id of the subnet.")
+    subnet_id: Annotated[str, StringConstraints(pattern=names.SUBNET_ID)] = Field(
+        description="Full ARM id of the subnet."
+    )
     public_addresses: StrictBool = Field(default=True, description="Nodes get public IP addresses from Batch.")
 
 
@@ -305,19 +253,19 @@ class Pool(Part):
     """The Batch pool; its id is the spec file's name."""
 
     resource_group: ResourceGroupName = Field(description="Resource group of the Batch account.", examples=["batch"])
-    account: Annotated[str, StringConstraints(pattern=_BATCH_ACCOUNT)] = Field(
+    account: Annotated[str, StringConstraints(pattern=names.BATCH_ACCOUNT)] = Field(
         description="Batch account.", examples=["goldenbatch"]
     )
-    vm_size: Annotated[str, StringConstraints(pattern=_VM_SIZE)] = Field(
+    vm_size: Annotated[str, StringConstraints(pattern=names.VM_SIZE)] = Field(
         description="VM size of the nodes.", examples=["Standard_D4s_v5"]
     )
-    node_agent_sku: Annotated[str, StringConstraints(pattern=_NODE_AGENT)] = Field(
+    node_agent_sku: Annotated[str, StringConstraints(pattern=names.NODE_AGENT)] = Field(
         description="Node agent that fits the golden VM's system.", examples=["batch.node.ubuntu 22.04"]
     )
     targets: Targets = Field(description="Node counts that the run brings the pool to.")
     start_task: StartTask | None = Field(default=None, description="Start task of every node.")
     network: Network | None = Field(default=None, description="Subnet; Batch's own network if absent.")
-    identities: tuple[Annotated[str, StringConstraints(pattern=_IDENTITY_ID)], ...] = Field(
+    identities: tuple[Annotated[str, StringConstraints(pattern=names.IDENTITY_ID)], ...] = Field(
         default=(), description="Full ARM ids of user-assigned identities of the nodes."
     )
     metadata: dict[Annotated[str, AfterValidator(_not_ours)], str] = Field(
@@ -436,10 +384,10 @@ class Schedule(Part):
 class PoolSpec(Part):
     """Everything a team says about one pool."""
 
-    connection: Annotated[str, StringConstraints(pattern=_CONNECTION)] = Field(
+    connection: Annotated[str, StringConstraints(pattern=names.CONNECTION)] = Field(
         default="azure_default", description="Airflow connection of type `azure`."
     )
-    subscription: Annotated[str, StringConstraints(pattern=_SUBSCRIPTION, to_lower=True)] = Field(
+    subscription: Annotated[str, StringConstraints(pattern=names.SUBSCRIPTION, to_lower=True)] = Field(
         description="Subscription of the golden VM, the image and the Batch account.",
         examples=["11111111-1111-1111-1111-111111111111"],
     )

@@ -8,7 +8,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from golden_pools.spec.document import Location
-from golden_pools.spec.model import PATTERN_IN_WORDS, PoolSpec
+from golden_pools.spec.model import PoolSpec
+from golden_pools.spec.names import PATTERN_IN_WORDS
 
 Schema = dict[str, Any]
 
