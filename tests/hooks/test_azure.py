@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from typing import Any
 
 import pytest
-from azure.core.credentials import AccessToken
 from golden_pools.hooks.azure import AsyncAzureHook, AzureHook
 from golden_pools.hooks.batch import AsyncBatchHook, BatchHook
 from golden_pools.hooks.connection import AzureConnection
 
-from .wire import SUBSCRIPTION, Answer, Wire
+from .wire import SUBSCRIPTION, Answer, FakeAsyncCredential, FakeCredential, Wire
 
 ACCOUNT = {
     "id": "/a",
@@ -21,29 +18,6 @@ ACCOUNT = {
     "location": "westeurope",
     "properties": {"accountEndpoint": "acc.westeurope.batch.azure.com"},
 }
-
-
-class FakeCredential:
-    """Hands out a token named after the scope, and remembers."""
-
-    def __init__(self) -> None:
-        self.scopes: list[str] = []
-        self.closed = False
-
-    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        self.scopes += scopes
-        return AccessToken(f"token for {scopes[0]}", int(time.time()) + 3600)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class FakeAsyncCredential(FakeCredential):
-    async def get_token(self, *scopes: str, **options: Any) -> AccessToken:  # type: ignore[override]
-        return super().get_token(*scopes)
-
-    async def close(self) -> None:  # type: ignore[override]
-        self.closed = True
 
 
 @pytest.fixture

@@ -70,6 +70,11 @@ class TestBusy:
         assert isinstance(translated, AzureBusyError)
         assert translated.answer.startswith("no answer: ")
 
+    def test_a_certificate_that_nobody_trusts_is_no_outage(self) -> None:
+        translated = told(ServiceRequestError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"))
+        assert isinstance(translated, AzureRefusedError)
+        assert "ca_bundle" in translated.advice
+
     def test_a_login_that_cannot_be_reached_is_busy(self) -> None:
         error = ClientAuthenticationError(message="Authentication failed: no route")
         error.__cause__ = ServiceRequestError("no route")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from azure.core.credentials import AccessToken
 from azure.core.pipeline.transport import AsyncHttpTransport, HttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest, HttpResponse
 from azure.core.utils import case_insensitive_dict
@@ -170,3 +172,26 @@ class _AsyncTransport(AsyncHttpTransport):
 
     async def __aexit__(self, *args: object) -> None:
         await self.close()
+
+
+class FakeCredential:
+    """Hands out a token named after the scope, and remembers."""
+
+    def __init__(self) -> None:
+        self.scopes: list[str] = []
+        self.closed = False
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        self.scopes += scopes
+        return AccessToken(f"token for {scopes[0]}", int(time.time()) + 3600)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeAsyncCredential(FakeCredential):
+    async def get_token(self, *scopes: str, **options: Any) -> AccessToken:  # type: ignore[override]
+        return super().get_token(*scopes)
+
+    async def close(self) -> None:  # type: ignore[override]
+        self.closed = True

@@ -1,8 +1,9 @@
 """What an Airflow connection of type ``azure`` says: who we are, which cloud, which endpoints.
 
 The fields are those of the Microsoft provider (``login`` client id, ``password`` client secret, extra ``tenantId``,
-``subscriptionId``, ``cloud_environment``, ``managed_identity_client_id``, ``workload_identity_tenant_id``), so one
-connection serves both. ``use_azure_identity_object`` needs no reading: only azure-identity is ever used here.
+``cloud_environment``, ``managed_identity_client_id``, ``workload_identity_tenant_id``), so one connection serves both.
+Two of the provider's fields are not read: ``subscriptionId``, because the pool spec names the subscription, and
+``use_azure_identity_object``, because nothing but azure-identity is used here.
 Our own keys in extra: ``arm_endpoint``, ``login_endpoint``, ``batch_endpoint`` (may hold ``{account}``), ``ca_bundle``,
 ``simulator_hosts``, ``poll_seconds``.
 """
@@ -80,7 +81,6 @@ class AzureConnection:
     client_id: str | None = None
     client_secret: str | None = field(default=None, repr=False)
     tenant_id: str | None = None
-    subscription_id: str | None = None
     managed_identity_client_id: str | None = None
     workload_identity_tenant_id: str | None = None
     arm_endpoint: str = _PUBLIC.arm
@@ -169,7 +169,6 @@ class AzureConnection:
             client_id=login or None,
             client_secret=password or None,
             tenant_id=value("tenantId"),
-            subscription_id=value("subscriptionId"),
             managed_identity_client_id=value("managed_identity_client_id"),
             workload_identity_tenant_id=value("workload_identity_tenant_id"),
             arm_endpoint=str(value("arm_endpoint") or cloud.arm).rstrip("/"),

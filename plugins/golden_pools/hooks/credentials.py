@@ -6,6 +6,7 @@ Which one follows from what the connection holds: client secret, workload identi
 
 from __future__ import annotations
 
+import logging
 import os
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
     from golden_pools.hooks.connection import AzureConnection
+
+# azure-identity tells every token and every request of a login at INFO, where the task's own story belongs.
+_azure_log = logging.getLogger("azure")
+if _azure_log.level == logging.NOTSET:
+    _azure_log.setLevel(logging.WARNING)
 
 
 def credential(connection: AzureConnection) -> TokenCredential:

@@ -101,6 +101,10 @@ _BAD_LOGIN = (
     "check login, password and tenantId of the Airflow connection; without them a managed identity, a workload "
     "identity or an Azure CLI login must be there"
 )
+_UNTRUSTED = (
+    "the endpoint shows a certificate of an unknown authority: name the authority's PEM file in ca_bundle of the "
+    "Airflow connection, or correct the endpoint"
+)
 
 _LONGEST_ANSWER = 1500
 _SECRETS = (
@@ -203,7 +207,16 @@ def has_advice(code: str) -> bool:
 def _is_outage(error: AzureError) -> bool:
     causes = (ServiceRequestError, ServiceResponseError, IncompleteReadError)
     # azure-identity hides a lost connection to the login behind "authentication failed".
-    return isinstance(error, causes) or isinstance(error.__cause__, causes)
+    is_outage = isinstance(error, causes) or isinstance(error.__cause__, causes)
+    return is_outage and not is_untrusted(error)
+
+
+def is_untrusted(error: BaseException) -> bool:
+    """Return whether the other end showed a certificate of an unknown authority, which no repetition changes.
+
+    The words are OpenSSL's: the transports wrap its exception in classes of their own, or drop it.
+    """
+    return "CERTIFICATE_VERIFY_FAILED" in str(error)
 
 
 def _is_login(error: AzureError) -> bool:
@@ -211,6 +224,8 @@ def _is_login(error: AzureError) -> bool:
 
 
 def _advice(error: AzureError, status: int, code: str) -> str:
+    if not status and is_untrusted(error):
+        return _UNTRUSTED
     if _is_login(error):
         return _BAD_LOGIN
     advice = _ADVICE.get(code.lower()) or _ADVICE_BY_STATUS.get(status) or _ADVICE_ELSE

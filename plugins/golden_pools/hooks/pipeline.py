@@ -24,6 +24,7 @@ from azure.core.pipeline.policies import (
 )
 
 from golden_pools.errors import ReadOnlyError
+from golden_pools.hooks.failures import is_untrusted
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,11 @@ class _WhatToRepeat:
     def _is_method_retryable(self, settings: dict[str, Any], request: Any, response: Any = None) -> bool:
         conditional = {"if-match", "if-none-match"} & {name.lower() for name in request.headers}
         return request.method.upper() in settings["methods"] and not conditional
+
+    def increment(self, settings: dict[str, Any], response: Any = None, error: Exception | None = None) -> bool:
+        if error is not None and is_untrusted(error):
+            return False
+        return bool(super().increment(settings, response=response, error=error))  # type: ignore[misc]
 
     def get_backoff_time(self, settings: dict[str, Any]) -> float:
         pause: float = super().get_backoff_time(settings)  # type: ignore[misc]
