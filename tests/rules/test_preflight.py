@@ -337,14 +337,19 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
 ]
 
 
+def found(check: str, run: RunPlan, seen: Observations) -> list[Finding]:
+    return [finding for finding in preflight(run, seen, NOW) if finding.check == check]
+
+
 @pytest.mark.parametrize(
     ("check", "run", "seen", "level", "text"), FAILING, ids=[f"{row[0]}-{number}" for number, row in enumerate(FAILING)]
 )
 def test_check_finds(check: str, run: RunPlan, seen: Observations, level: Level, text: str) -> None:
-    found = [finding for finding in preflight(run, seen, NOW) if finding.check == check]
+    [finding] = found(check, run, seen)
 
-    assert [(finding.level, text in finding.seen) for finding in found] == [(level, True)]
-    assert found[0].advice
+    assert finding.level is level
+    assert text in finding.seen
+    assert finding.advice
 
 
 def passing(check: str) -> tuple[RunPlan, Observations]:
@@ -361,6 +366,45 @@ def test_check_passes_where_all_is_well(check: str) -> None:
     assert CHECKS[check].concerns(run)
     assert CHECKS[check].can_judge(seen)
     assert [finding for finding in preflight(run, seen, NOW) if finding.check == check] == []
+
+
+@pytest.mark.parametrize(
+    ("check", "run", "seen"),
+    [
+        ("os-disk-size", BUILD, os_disk(size_gib=1023)),
+        ("data-disk-size", BUILD, vm(data_disks=(disk(lun=0, size_gib=1024),))),
+        ("image-size", BUILD, vm(os_disk=disk(size_gib=1024), data_disks=(disk(lun=0, size_gib=1024),))),
+        ("task-slots", plan(pool={"task_slots_per_node": 8}), observations()),
+        ("task-slots", plan(pool={"task_slots_per_node": 256}), sizes(vcpus=128)),
+        ("quota-never", BUILD, batch(dedicated_core_quota=20, low_priority_core_quota=10)),
+        ("quota-now", BUILD, others(current_dedicated=20, current_spot=20)),
+        ("pool-quota", BUILD, observations(account=account(pool_quota=2), pools=(pool(name="other"),))),
+        ("pool-quota", BUILD, observations(account=account(pool_quota=1))),
+        ("planned-replicas", plan(image={"replicas": 1}, pool={"targets": {"dedicated": 300}}), observations()),
+        ("vm-size-end-of-support", BUILD, sizes(batch_support_ends=NOW + timedelta(days=90, seconds=1))),
+        ("node-agent-end-of-support", BUILD, agents(support_ends=NOW + timedelta(days=90, seconds=1))),
+        (
+            "inter-node-communication",
+            plan(pool={"inter_node_communication": True, "targets": {"dedicated": 80}}),
+            batch(allocation_mode="UserSubscription"),
+        ),
+        (
+            "inter-node-communication",
+            plan(pool={"targets": {"dedicated": 81}}),
+            batch(allocation_mode="UserSubscription"),
+        ),
+    ],
+)
+def test_a_limit_itself_is_allowed(check: str, run: RunPlan, seen: Observations) -> None:
+    assert found(check, run, seen) == []
+
+
+@pytest.mark.parametrize("check", ["vm-size-end-of-support", "node-agent-end-of-support"])
+def test_the_end_of_support_is_announced_90_days_ahead(check: str) -> None:
+    day = NOW + timedelta(days=90)
+    seen = replace(sizes(batch_support_ends=day), supported_images=(supported_image(support_ends=day),))
+
+    assert [finding.level for finding in found(check, BUILD, seen)] == [WARNING]
 
 
 def test_every_check_has_a_failing_case() -> None:
@@ -452,6 +496,22 @@ def test_a_refused_lookup_is_told_once_with_its_permission(lookup: Lookup) -> No
     assert set(skipped) <= set(CHECKS)
 
 
+def test_a_refusal_names_just_the_checks_that_it_stops() -> None:
+    seen = observations(pools=(), unreadable={"pools": "HTTP 403"})
+
+    [finding] = found("pools-readable", BUILD, seen)
+
+    assert finding.seen.endswith("not checked: quota-now, pool-quota")
+
+
+def test_a_refusal_on_an_existing_version_does_not_name_checks_of_the_golden_vm() -> None:
+    seen = observations(definition=None, unreadable={"image definition": "HTTP 403"})
+
+    [finding] = found("definition-readable", EXISTING, seen)
+
+    assert "definition-fits" not in finding.seen
+
+
 def test_a_refused_lookup_that_the_plan_does_not_call_for_is_not_told() -> None:
     seen = observations(golden_vm=None, unreadable={"golden VM": "HTTP 403"})
 
@@ -518,6 +578,21 @@ def test_cores_that_batch_leaves_out_come_from_compute() -> None:
     assert (finding.check, finding.level) == ("quota-never", ERROR)
 
 
+def test_an_account_that_says_no_quota_is_not_judged() -> None:
+    seen = batch(dedicated_core_quota=None, low_priority_core_quota=None, pool_quota=None, family_quotas_enforced=False)
+
+    assert [finding for finding in preflight(BUILD, seen, NOW) if "quota" in finding.check] == []
+
+
+def test_a_size_that_only_compute_knows_counts_for_other_pools() -> None:
+    other = pool(name="other", vm_size="Standard_F2s_v2", current_dedicated=0, current_spot=21)
+    sizes_of_compute = {"standard_d2s_v5": vm_size(), "standard_f2s_v2": vm_size(name="Standard_F2s_v2")}
+
+    [finding] = found("quota-now", BUILD, observations(pools=(pool(), other), vm_sizes=sizes_of_compute))
+
+    assert "other pools take 42 of 50" in finding.seen
+
+
 def test_a_pool_of_unknown_size_is_named_in_the_quota_warning() -> None:
     seen = observations(
         pools=(pool(), pool(name="other", current_spot=21), pool(name="odd", vm_size="Standard_Odd", current_spot=1))
@@ -550,6 +625,38 @@ def test_gallery_limits_do_not_bind_a_direct_managed_image() -> None:
     seen = vm(data_disks=(disk(lun=0, size_gib=2000), disk(lun=1, size_gib=2000)))
 
     assert blockers(preflight(IN_PLACE_OF, seen, NOW)) == []
+
+
+def test_the_system_is_known_from_the_vm_or_from_its_disk() -> None:
+    for seen in (vm(os_type=None), os_disk(os_type=None)):
+        [made] = found("definition-is-made", BUILD, replace(seen, definition=None))
+        [wrong] = found(
+            "node-agent-system", BUILD, replace(seen, supported_images=(supported_image(os_type="windows"),))
+        )
+        assert "the run makes it: Linux" in made.advice
+        assert wrong.seen.endswith("the image is Linux")
+
+
+def test_the_end_of_support_is_the_base_images_own() -> None:
+    """A node agent serves several base images, each with its own end."""
+    seen = observations(
+        supported_images=(
+            supported_image(support_ends=NOW),
+            supported_image(sku="another", support_ends=NOW + timedelta(days=900)),
+        )
+    )
+    unknown = replace(seen, golden_vm=golden_vm(base_image=None))
+
+    assert [finding.level for finding in found("node-agent-end-of-support", BUILD, seen)] == [ERROR]
+    assert found("node-agent-end-of-support", BUILD, unknown) == []
+
+
+def test_an_unmanaged_disk_is_shown_through_its_vm() -> None:
+    [unmanaged] = found("disk-encryption", BUILD, os_disk(id=None, ade_enabled=True))
+    [managed] = found("disk-encryption", BUILD, os_disk(ade_enabled=True))
+
+    assert unmanaged.az.startswith("az vm show ")
+    assert managed.az.startswith("az disk show --ids /subscriptions/")
 
 
 def test_every_command_reads_only_and_is_whole() -> None:

@@ -355,8 +355,10 @@ def test_embedded_codes_decide(code: str, treatment: Treatment) -> None:
     assert diagnose(provider(json.dumps({"code": code}))).treatment is treatment
 
 
-@pytest.mark.parametrize("value", ["", "not json", "[]", "null", '"text"', "{"])
-def test_a_provider_error_that_is_no_json_is_survived(value: str) -> None:
+@pytest.mark.parametrize(
+    "value", ["", "not json", "[]", "null", '"text"', "{", '{"code": 5}', '{"target": "BadRequest"}']
+)
+def test_a_provider_error_that_says_no_code_is_survived(value: str) -> None:
     assert diagnose(provider(value)).treatment is Treatment.RETRY_LATER
 
 
