@@ -13,7 +13,6 @@ from include.azure_simulator.settings import LogSettings
 from include.azure_simulator.traffic import Exchange, TrafficLog
 from include.azure_simulator.world import World
 
-
 PROVIDER = "providers/Microsoft.Compute"
 
 
