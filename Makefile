@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PORT =
+SIMULATOR_PORT =
+POOL =
 EXIT =
 ARGS =
 UPGRADE =
@@ -16,8 +18,9 @@ export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-22s%s\n", $$1, $$2}'
 
-demo: $(VENV)/.runtime  ## Airflow and the simulated Azure on this machine (PORT=8081 another port, EXIT=1 ends by itself)
-	@$(BIN)/python -m include.demo $(if $(PORT),--port $(PORT)) $(if $(EXIT),--exit) $(ARGS)
+demo: $(VENV)/.runtime  ## Airflow and the simulated Azure on this machine (EXIT=1 ends by itself; POOL=, PORT=, SIMULATOR_PORT=)
+	@$(BIN)/python -m include.demo $(if $(POOL),--pool $(POOL)) $(if $(EXIT),--exit) \
+	  $(if $(PORT),--port $(PORT)) $(if $(SIMULATOR_PORT),--simulator-port $(SIMULATOR_PORT))
 
 test: $(VENV)/.dev  ## all tests (ARGS="tests/rules -k verdict" for some)
 	@$(BIN)/python -m pytest $(ARGS)

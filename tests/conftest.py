@@ -1,0 +1,150 @@
+"""What all tests share: an environment for Airflow, DAGs, a simulator, and what to do without services or a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from include.airflow_settings import ROOT, project_environment
+
+# Airflow reads its environment when it is first imported, so all of this stands above every such import. Nothing of the
+# shell may leak in: a developer's own Airflow, or Azure credentials that the SDK would find by itself.
+HOME = Path(tempfile.mkdtemp(prefix="golden-pools-tests-"))
+for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "AZURE_"))]:
+    del os.environ[name]
+os.environ.update(
+    project_environment()
+    | {"AIRFLOW_HOME": str(HOME), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME / 'airflow.db'}"}
+)
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.models.dagrun import DagRun
+    from airflow.sdk import DAG
+
+    from tests.simulator import SimulatorProcess
+
+REQUIRED = frozenset(filter(None, os.environ.get("GOLDEN_POOLS_REQUIRE", "").split(",")))
+"""What must be there: a test that needs it fails without it, where it would be skipped otherwise."""
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@cache
+def _missing_services() -> str | None:
+    import psycopg
+    import redis
+
+    try:
+        psycopg.connect("host=127.0.0.1 port=5432 user=postgres dbname=postgres", connect_timeout=3).close()
+    except psycopg.OperationalError as error:
+        return f"needs PostgreSQL at 127.0.0.1:5432 with a user postgres that needs no password: {error}"
+    try:
+        redis.Redis(host="127.0.0.1", port=6379, socket_timeout=3).ping()
+    except redis.RedisError as error:
+        return f"needs Redis at 127.0.0.1:6379 without a password: {error}"
+    return None
+
+
+@cache
+def _chromium() -> str | None:
+    return next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+def _missing_browser() -> str | None:
+    return None if _chromium() else f"needs one of {', '.join(CHROMIUM_NAMES)} on the PATH"
+
+
+NEEDS: dict[str, Callable[[], str | None]] = {"services": _missing_services, "browser": _missing_browser}
+"""By marker: what is missing for its tests, in words."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a misspelt requirement: it would let tests be skipped that must run."""
+    if unknown := REQUIRED - NEEDS.keys():
+        raise pytest.UsageError(f"GOLDEN_POOLS_REQUIRE: {', '.join(unknown)} unknown; there are {', '.join(NEEDS)}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep all tests with real Airflows in one xdist worker, so that no two run at once, and let them start first."""
+    for item in items:
+        if item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.xdist_group("e2e"))
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose needs are not met, or fail it where they must be."""
+    for need, missing in NEEDS.items():
+        if item.get_closest_marker(need) and (reason := missing()):
+            if need in REQUIRED:
+                pytest.fail(reason, pytrace=False)
+            pytest.skip(reason)
+
+
+def pytest_unconfigure() -> None:
+    """Remove the home of the tests' Airflow."""
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture
+def chromium() -> str:
+    """Path of an installed Chromium, for tests marked ``browser``."""
+    found = _chromium()
+    assert found, "a test that uses this fixture is marked `browser`"
+    return found
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """Airflow's tables in the tests' own database."""
+    from airflow.utils import db
+
+    db.initdb()
+
+
+@pytest.fixture(scope="session")
+def dag_bag() -> DagBag:
+    """The project's DAGs, parsed as Airflow does."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(dag_folder=str(ROOT / "dags"), bundle_name="dags-folder")
+
+
+@pytest.fixture
+def run_dag(airflow_db: None) -> Callable[..., DagRun]:
+    """Run a DAG object in this process, its triggers too: ``run_dag(dag, run_conf={...})`` returns the finished run.
+
+    ``DAG.test`` is not Airflow: 3.3.2 ignores ``defer(timeout=...)`` and drops ``defer(kwargs=...)`` there. What
+    depends on these is tested against real processes, in ``tests/e2e``.
+    """
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    from airflow.utils.session import create_session
+
+    def run(dag: DAG, **arguments: object) -> DagRun:
+        with create_session() as session:
+            DagBundlesManager().sync_bundles_to_db(session=session)
+        bag = DagBag(dag_folder=os.devnull, bundle_name="dags-folder")
+        bag.bag_dag(dag)
+        sync_bag_to_db(bag, "dags-folder", None)
+        return dag.test(**arguments)
+
+    return run
+
+
+@pytest.fixture
+def simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatorProcess]:
+    """A simulator in a process of its own, 600 times faster than Azure; ``azure_default`` leads to it."""
+    from tests.simulator import start_simulator
+
+    with start_simulator(tmp_path / "simulator.log", speed=600) as process:
+        monkeypatch.setenv("AIRFLOW_CONN_AZURE_DEFAULT", process.connection)
+        yield process

@@ -1,0 +1,46 @@
+"""Real Airflows for the tests in this folder: one for all that leave it as it was, and a maker for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from include.local_airflow import LOCAL
+from tests.simulator import SimulatorProcess, start_simulator
+
+from .real_airflow import RealAirflow
+
+
+@pytest.fixture(scope="session")
+def shared_simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
+    """The simulator of the shared Airflow, 600 times faster than Azure."""
+    with start_simulator(tmp_path_factory.mktemp("simulator") / "simulator.log", speed=600) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory, shared_simulator: SimulatorProcess) -> Iterator[RealAirflow]:
+    """An Airflow with the project's DAGs, connected to ``shared_simulator``; a test must not kill its components."""
+    environment = {"AIRFLOW_CONN_AZURE_DEFAULT": shared_simulator.connection}
+    with RealAirflow(tmp_path_factory.mktemp("airflow"), environment=environment) as running:
+        yield running
+
+
+@pytest.fixture
+def start_airflow(tmp_path: Path) -> Iterator[Callable[..., RealAirflow]]:
+    """Start an Airflow of the test's own: ``start_airflow(dags=..., environment=..., components=...)``."""
+    with ExitStack() as stack:
+
+        def start(
+            *,
+            dags: Path | None = None,
+            environment: Mapping[str, str] | None = None,
+            components: tuple[str, ...] = LOCAL,
+        ) -> RealAirflow:
+            made = RealAirflow(tmp_path / "airflow", dags=dags, environment=environment, components=components)
+            return stack.enter_context(made)
+
+        yield start
