@@ -86,6 +86,16 @@ def normalise_region(name: str) -> str:
     return name.replace(" ", "").lower()
 
 
+def merged(base: JsonObject, change: JsonObject) -> JsonObject:
+    """A tree with some of its leaves replaced; lists are leaves."""
+    result: JsonObject = dict(base)
+    for key, value in change.items():
+        old = result.get(key)
+        new: JsonValue = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        result[key] = new
+    return result
+
+
 def timestamp(moment: datetime) -> str:
     """A moment as Azure writes it: UTC with microseconds and ``Z``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 from include.azure_simulator.batch.settings import BatchSettings
-from include.azure_simulator.resources import JsonObject
+from include.azure_simulator.resources import JsonObject, merged
 
 Duration = Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(days=30))]
 
@@ -132,13 +132,4 @@ class SimulatorSettings(SettingsModel):
         :param change: a tree of the changed settings only.
         :raises pydantic.ValidationError: when the result is not valid.
         """
-        return SimulatorSettings.model_validate(_merged(self.model_dump(mode="json"), change))
-
-
-def _merged(base: JsonObject, change: JsonObject) -> JsonObject:
-    merged: JsonObject = dict(base)
-    for key, value in change.items():
-        old = merged.get(key)
-        new: JsonValue = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-        merged[key] = new
-    return merged
+        return SimulatorSettings.model_validate(merged(self.model_dump(mode="json"), change))

@@ -16,6 +16,7 @@ _KEPT_BUCKETS = 10_000
 _SUBSCRIPTION = re.compile(r"^/subscriptions/([^/]+)", re.IGNORECASE)
 _COMPUTE = re.compile(r"/providers/Microsoft\.Compute/(?P<rest>.+)$", re.IGNORECASE)
 _VM = re.compile(r"virtualMachines/(?P<name>[^/]+)(?:/(?P<action>[^/]+))?/?$", re.IGNORECASE)
+_ACTION = re.compile(r"(?<=/virtualmachines/)([^/]+)/[^/]+/?$")
 _OPERATION = re.compile(r"locations/[^/]+/(?:operations|DiskOperations|capsOperations)/[^/]+$", re.IGNORECASE)
 
 _ARM_HEADER = "x-ms-ratelimit-remaining-subscription-{kind}"
@@ -63,8 +64,8 @@ class Throttling:
         if rule is None:
             return
         name, limit, per_resource = rule
-        scope = path.lower().rsplit("/", 1)[0] if name == "Deallocate3Min" else path.lower()
-        _, wait = self._take(f"{name}|{scope if per_resource else subscription}", limit)
+        scope = _ACTION.sub(r"\1", path.lower()) if per_resource else subscription
+        _, wait = self._take(f"{name}|{scope}", limit)
         if wait:
             seconds = self._clock.retry_after(wait)
             raise ArmError(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from include.azure_simulator.batch.world import BatchWorld
 from include.azure_simulator.clock import Clock
@@ -66,6 +67,25 @@ class WorldFile(_FileModel):
     regions: list[RegionSection] = Field(min_length=1)
     compute: ComputeSection
     batch: JsonObject = Field(default_factory=dict, description="read by the Batch part")
+
+    @model_validator(mode="after")
+    def _regions_and_sizes_exist(self) -> Self:
+        regions = {region.name for region in self.regions}
+        sizes = {size.name.lower() for size in self.compute.vm_sizes}
+        placed = [
+            *((group.name, group.location) for section in self.subscriptions for group in section.resource_groups),
+            *((machine.name, machine.location) for machine in self.compute.virtual_machines),
+            *((gallery.name, gallery.location) for gallery in self.compute.galleries),
+        ]
+        problems = [f"{name}: no region '{location}'" for name, location in placed if location not in regions]
+        problems += [
+            f"{machine.name}: no VM size '{machine.size}'"
+            for machine in self.compute.virtual_machines
+            if machine.size.lower() not in sizes
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
 
 
 @dataclass(slots=True)

@@ -166,6 +166,12 @@ def test_tags_can_be_changed(arm: Arm) -> None:
     assert arm.call("PATCH", SNAPSHOT, {"tags": {"keep": "yes"}}).json()["tags"] == {"keep": "yes"}
 
 
+def test_nothing_but_tags_can_be_patched(arm: Arm) -> None:
+    arm.take_snapshot("nightly")
+    answer = arm.call("PATCH", SNAPSHOT, {"properties": {"diskSizeGB": 1}})
+    assert error_of(answer) == (409, "PropertyChangeNotAllowed")
+
+
 def test_old_clients_do_not_see_what_came_later(arm: Arm) -> None:
     arm.take_snapshot("nightly")
     assert "snapshotAccessState" not in arm.get(SNAPSHOT, version="2023-10-02").json()["properties"]

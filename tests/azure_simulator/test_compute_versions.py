@@ -316,6 +316,32 @@ def test_a_version_is_protected_until_its_end_of_life(arm: Arm, world: World) ->
     assert arm.call("DELETE", VERSION).status_code == 202
 
 
+def test_a_patch_changes_what_may_change(arm: Arm) -> None:
+    arm.make_definition()
+    arm.done(arm.put(VERSION, arm.version_body(arm.make_image(), BOTH)))
+    change = {"tags": {"old": "yes"}, "properties": {"publishingProfile": {"excludeFromLatest": True}}}
+    answer = arm.call("PATCH", VERSION, change)
+    assert (answer.status_code, arm.done(answer)["status"]) == (200, "Succeeded")
+    body = arm.get(VERSION).json()
+    profile = body["properties"]["publishingProfile"]
+    assert (body["tags"], profile["excludeFromLatest"], len(profile["targetRegions"])) == ({"old": "yes"}, True, 2)
+
+
+def test_a_patch_of_tags_alone_is_done_at_once(arm: Arm) -> None:
+    arm.make_definition()
+    arm.done(arm.put(VERSION, arm.version_body(arm.make_image())))
+    answer = arm.call("PATCH", VERSION, {"tags": {"a": "b"}})
+    assert answer.json()["tags"] == {"a": "b"}
+    assert answer.json()["properties"]["provisioningState"] == "Succeeded"
+
+
+def test_a_patch_cannot_change_the_replication_mode(arm: Arm) -> None:
+    arm.make_definition()
+    arm.done(arm.put(VERSION, arm.version_body(arm.make_image())))
+    answer = arm.call("PATCH", VERSION, {"properties": {"publishingProfile": {"replicationMode": "Shallow"}}})
+    assert error_of(answer) == (409, "PropertyChangeNotAllowed")
+
+
 def test_replicated_regions_can_be_protected(arm: Arm) -> None:
     arm.make_definition()
     image = arm.make_image()

@@ -116,7 +116,7 @@ def test_tags_can_be_changed(arm: Arm) -> None:
 
 def test_nothing_but_tags_can_be_changed(arm: Arm) -> None:
     answer = arm.call("PATCH", VM, {"properties": {"hardwareProfile": {"vmSize": "Standard_D2s_v5"}}})
-    assert error_of(answer) == (409, "OperationNotAllowed")
+    assert error_of(answer) == (409, "PropertyChangeNotAllowed")
 
 
 def test_a_run_command_gives_the_scripted_output(clock: Clock) -> None:

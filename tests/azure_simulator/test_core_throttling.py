@@ -72,6 +72,13 @@ def test_compute_limits_calls_per_resource(clock: Clock, method: str, path: str,
     throttling.check(ThrottlingSettings(), method, f"{COMPUTE}/{path}".replace("/v", "/w").replace("/1", "/2"), "p")
 
 
+def test_the_views_of_a_vm_count_together(clock: Clock) -> None:
+    throttling = Throttling(clock)
+    _refused_after(throttling, "GET", f"{COMPUTE}/virtualMachines/v")
+    with pytest.raises(ArmError, match="429"):
+        throttling.check(ThrottlingSettings(), "GET", f"{COMPUTE}/virtualMachines/v/instanceView", "p")
+
+
 def test_limits_can_be_switched_off(clock: Clock) -> None:
     throttling = Throttling(clock)
     settings = ThrottlingSettings(enabled=False)

@@ -16,7 +16,6 @@ from include.azure_simulator.compute.store import (
     ProvisioningState,
     RequestBody,
     Store,
-    TagsBody,
     Written,
     begin_change,
     begin_delete,
@@ -141,16 +140,6 @@ class Galleries(Store[Gallery]):
         operation = begin_change(self._world, gallery, state, OperationFamily.GALLERY, duration)
         return Written(gallery, operation, created=existing is None)
 
-    def patch(self, rid: ResourceId, body: TagsBody) -> Gallery:
-        """Change tags.
-
-        :raises ArmError: 404.
-        """
-        gallery = self.require(rid)
-        if body.tags is not None:
-            gallery.tags = dict(body.tags)
-        return gallery
-
     def delete(self, rid: ResourceId) -> Operation | None:
         """Delete a gallery; ``None`` when there is none.
 
@@ -202,18 +191,6 @@ class Definitions(Store[ImageDefinition]):
         duration = self._world.settings.compute.gallery_write
         operation = begin_change(self._world, saved, state, OperationFamily.GALLERY, duration)
         return Written(saved, operation, created=existing is None)
-
-    def patch(self, rid: ResourceId, body: TagsBody) -> ImageDefinition:
-        """Change tags.
-
-        :raises ArmError: 404, 409 ``PropertyChangeNotAllowed`` for anything but tags.
-        """
-        definition = self.require(rid)
-        if body.properties:
-            raise property_change(f"galleryImage.properties.{next(iter(body.properties))}")
-        if body.tags is not None:
-            definition.tags = dict(body.tags)
-        return definition
 
     def delete(self, rid: ResourceId) -> Operation | None:
         """Delete a definition; ``None`` when there is none.

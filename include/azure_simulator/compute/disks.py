@@ -17,7 +17,6 @@ from include.azure_simulator.compute.store import (
     RequestBody,
     Resource,
     Store,
-    TagsBody,
     Written,
     begin_change,
     begin_delete,
@@ -243,16 +242,6 @@ class Disks(Store[Disk]):
         duration = self._world.settings.compute.disk_create
         operation = begin_change(self._world, disk, ProvisioningState.CREATING, OperationFamily.DISK, duration)
         return Written(disk, operation, created=True)
-
-    def patch(self, rid: ResourceId, body: TagsBody) -> Disk:
-        """Change tags.
-
-        :raises ArmError: 404.
-        """
-        disk = self.require(rid)
-        if body.tags is not None:
-            disk.tags = dict(body.tags)
-        return disk
 
     def delete(self, rid: ResourceId) -> Operation | None:
         """Delete a disk; ``None`` when there is none.

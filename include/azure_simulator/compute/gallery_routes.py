@@ -73,7 +73,7 @@ async def put_gallery(request: Request) -> Response:
 async def patch_gallery(request: Request) -> Response:
     """Change the tags of a gallery."""
     body = parse_body(TagsBody, await read_object(request))
-    return json_response(world_of(request).compute.galleries.patch(_gallery_id(request), body).render())
+    return json_response(world_of(request).compute.galleries.patch_tags(_gallery_id(request), body).render())
 
 
 @router.delete(_GALLERY)
@@ -112,7 +112,7 @@ async def put_definition(request: Request) -> Response:
 async def patch_definition(request: Request) -> Response:
     """Change the tags of a definition."""
     body = parse_body(TagsBody, await read_object(request))
-    return json_response(world_of(request).compute.definitions.patch(_definition_id(request), body).render())
+    return json_response(world_of(request).compute.definitions.patch_tags(_definition_id(request), body).render())
 
 
 @router.delete(_DEFINITION)
@@ -152,10 +152,11 @@ async def put_version(request: Request) -> Response:
 
 @router.patch(_VERSION)
 async def patch_version(request: Request) -> Response:
-    """Change the tags of a version."""
+    """Change tags, publishing profile or safety profile of a version."""
     body = parse_body(TagsBody, await read_object(request))
-    version = world_of(request).compute.versions.patch(_version_id(request), body)
-    return json_response(version.render(with_replication_status=False))
+    versions = world_of(request).compute.versions
+    outcome = versions.patch(_version_id(request), body, api_version=api_version(request))
+    return written(request, outcome.resource.render(with_replication_status=False), outcome.operation, status=200)
 
 
 @router.delete(_VERSION)

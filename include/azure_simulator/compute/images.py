@@ -18,7 +18,6 @@ from include.azure_simulator.compute.store import (
     RequestBody,
     Resource,
     Store,
-    TagsBody,
     Written,
     begin_change,
     begin_delete,
@@ -173,18 +172,6 @@ class Images(Store[ManagedImage]):
         duration = self._world.settings.compute.image_create
         operation = begin_change(self._world, image, ProvisioningState.CREATING, OperationFamily.COMPUTE, duration)
         return Written(image, operation, created=True)
-
-    def patch(self, rid: ResourceId, body: TagsBody) -> ManagedImage:
-        """Change tags, the only thing that can change.
-
-        :raises ArmError: 404, 409 ``PropertyChangeNotAllowed``.
-        """
-        image = self.require(rid)
-        if body.properties:
-            raise property_change(next(iter(body.properties)))
-        if body.tags is not None:
-            image.tags = dict(body.tags)
-        return image
 
     def delete(self, rid: ResourceId) -> Operation | None:
         """Delete an image; ``None`` when there is none. Pools that use it do not keep it alive, as in Azure.

@@ -139,7 +139,7 @@ async def patch_disk(request: Request, subscription: str, group: str, name: str)
     """Change the tags of a disk."""
     disks = _scope(request, subscription, group).compute.disks
     body = parse_body(TagsBody, await read_object(request))
-    return json_response(_disk(request, disks.patch(compute_id(subscription, group, "disks", name), body)))
+    return json_response(_disk(request, disks.patch_tags(compute_id(subscription, group, "disks", name), body)))
 
 
 @router.delete(_DISK)
@@ -183,7 +183,7 @@ async def patch_snapshot(request: Request, subscription: str, group: str, name: 
     snapshots = _scope(request, subscription, group).compute.snapshots
     body = parse_body(TagsBody, await read_object(request))
     return json_response(
-        snapshots.patch(compute_id(subscription, group, "snapshots", name), body).render(
+        snapshots.patch_tags(compute_id(subscription, group, "snapshots", name), body).render(
             api_version=api_version(request)
         )
     )
@@ -226,7 +226,7 @@ async def patch_image(request: Request, subscription: str, group: str, name: str
     """Change the tags of a managed image."""
     images = _scope(request, subscription, group).compute.images
     body = parse_body(TagsBody, await read_object(request))
-    return json_response(images.patch(compute_id(subscription, group, "images", name), body).render())
+    return json_response(images.patch_tags(compute_id(subscription, group, "images", name), body).render())
 
 
 @router.delete(_IMAGE)

@@ -17,7 +17,6 @@ from include.azure_simulator.compute.store import (
     ProvisioningState,
     RequestBody,
     Store,
-    TagsBody,
     Written,
     begin_change,
     begin_delete,
@@ -161,16 +160,6 @@ class Snapshots(Store[Snapshot]):
         duration = self._world.settings.compute.snapshot_create
         operation = begin_change(self._world, snapshot, ProvisioningState.CREATING, OperationFamily.DISK, duration)
         return Written(snapshot, operation, created=True)
-
-    def patch(self, rid: ResourceId, body: TagsBody) -> Snapshot:
-        """Change tags.
-
-        :raises ArmError: 404.
-        """
-        snapshot = self.require(rid)
-        if body.tags is not None:
-            snapshot.tags = dict(body.tags)
-        return snapshot
 
     def delete(self, rid: ResourceId) -> Operation | None:
         """Delete a snapshot; ``None`` when there is none.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
 from include.azure_simulator.errors import ArmError
@@ -118,6 +118,18 @@ class Store(Generic[ResourceT]):
         """The resources directly below ``parent``."""
         return [resource for resource in self if resource.rid.parent.key == parent.key]
 
+    def patch_tags(self, rid: ResourceId, body: TagsBody) -> ResourceT:
+        """Change tags, the only thing that a PATCH changes here.
+
+        :raises ArmError: 404, 409 ``PropertyChangeNotAllowed`` for anything else.
+        """
+        resource = self.require(rid)
+        if body.properties:
+            raise property_change(next(iter(body.properties)))
+        if body.tags is not None:
+            resource.tags = dict(body.tags)
+        return resource
+
     def add(self, resource: ResourceT) -> None:
         """Keep a resource."""
         self._by_key[resource.rid.key] = resource
@@ -163,10 +175,10 @@ class EnvelopeBody(RequestBody):
 
 
 class TagsBody(RequestBody):
-    """A PATCH that changes tags; without ``tags`` it changes nothing."""
+    """A PATCH: tags, and other properties if a client sends some."""
 
     tags: dict[str, str] | None = None
-    properties: dict[str, Any] | None = Field(default=None)
+    properties: JsonObject | None = None
 
 
 def compute_id(subscription: str, group: str, *pairs: str) -> ResourceId:

@@ -28,7 +28,8 @@ from include.azure_simulator.compute.store import (
 from include.azure_simulator.compute.version_sources import VersionSource, VersionStorageBody, resolve_source
 from include.azure_simulator.errors import ArmError
 from include.azure_simulator.operations import Operation, OperationFamily
-from include.azure_simulator.resources import ResourceId, normalise_region
+from include.azure_simulator.resources import JsonObject, ResourceId, merged, normalise_region
+from include.azure_simulator.wire import parse_body
 
 if TYPE_CHECKING:
     from include.azure_simulator.world import World
@@ -132,17 +133,18 @@ class Versions(Store[ImageVersion]):
         self._check_source_free(source)
         return self._create(rid, location, definition, body, source, replicas)
 
-    def patch(self, rid: ResourceId, body: TagsBody) -> ImageVersion:
-        """Change tags.
+    def patch(self, rid: ResourceId, body: TagsBody, *, api_version: str) -> Written[ImageVersion]:
+        """Change tags at once, or publishing and safety profile as a PUT of the merged version would.
 
-        :raises ArmError: 404, 409 ``PropertyChangeNotAllowed`` for anything but tags.
+        :raises ArmError: 404, and what :meth:`put` refuses.
         """
+        if not body.properties:
+            return Written(self.patch_tags(rid, body), None)
         version = self.require(rid)
-        if body.properties:
-            raise property_change(f"galleryImageVersion.properties.{next(iter(body.properties))}")
-        if body.tags is not None:
-            version.tags = dict(body.tags)
-        return version
+        current = version.render(with_replication_status=False)
+        tags: JsonObject = {**(version.tags if body.tags is None else body.tags)}
+        change: JsonObject = {"tags": tags, "properties": body.properties}
+        return self.put(rid, parse_body(VersionBody, merged(current, change)), api_version=api_version)
 
     def delete(self, rid: ResourceId) -> Operation | None:
         """Delete a version; ``None`` when there is none.

@@ -73,13 +73,9 @@ class VirtualMachines(Store[VirtualMachine]):
         :raises ArmError: 404, 409 ``Conflict`` while something is being done to the VM,
             409 ``PropertyChangeNotAllowed`` for anything but tags.
         """
-        machine = self.require(rid)
-        if body.properties:
-            raise not_allowed(f"Changing '{next(iter(body.properties))}' of a virtual machine is not supported.")
-        if self._world.operations.running_on(machine.id) is not None:
+        if self._world.operations.running_on(self.require(rid).id) is not None:
             raise concurrent_request()
-        if body.tags is not None:
-            machine.tags = dict(body.tags)
+        machine = self.patch_tags(rid, body)
         return machine, self._begin(machine, self._world.settings.compute.vm_update, None, machine.power_state)
 
     def start(self, rid: ResourceId) -> Operation:
