@@ -633,6 +633,7 @@ def test_the_system_is_known_from_the_vm_or_from_its_disk() -> None:
         [wrong] = found(
             "node-agent-system", BUILD, replace(seen, supported_images=(supported_image(os_type="windows"),))
         )
+        assert found("os-type", BUILD, seen) == []
         assert "the run makes it: Linux" in made.advice
         assert wrong.seen.endswith("the image is Linux")
 
