@@ -7,8 +7,8 @@ import error of ``pool_spec_check.py``; the other pools go on.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
-import pendulum
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, TaskGroup, TriggerRule, chain, get_parsing_context
 from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
@@ -20,10 +20,7 @@ from golden_pools.operators.preflight import PreflightOperator
 from golden_pools.retries import RETRIES, RETRY_DELAY, RETRY_POLICY
 from golden_pools.sensors.pools import PoolNodesSensor
 from golden_pools.spec.loader import load_one, load_pools
-from golden_pools.spec.model import PoolSpec, Publish, Strategy
-
-START_DATE = pendulum.datetime(2026, 1, 1, tz="UTC")
-"""Any past day: ``catchup`` is off."""
+from golden_pools.spec.model import MOST_DEDICATED_NODES, MOST_SPOT_NODES, PoolSpec, Publish, Strategy
 
 DAG_PREFIX = "golden_pool_"
 
@@ -50,6 +47,7 @@ def trigger_form(spec: PoolSpec) -> dict[str, Param]:
             None,
             type=["null", "integer"],
             minimum=0,
+            maximum=MOST_DEDICATED_NODES,
             title="Dedicated nodes",
             description=f"Empty: {targets.dedicated}, as the spec says.",
         ),
@@ -57,6 +55,7 @@ def trigger_form(spec: PoolSpec) -> dict[str, Param]:
             None,
             type=["null", "integer"],
             minimum=0,
+            maximum=MOST_SPOT_NODES,
             title="Spot nodes",
             description=f"Empty: {targets.spot}, as the spec says.",
         ),
@@ -73,12 +72,23 @@ def trigger_form(spec: PoolSpec) -> dict[str, Param]:
             description="`Major.Minor.Patch` of the spec's own definition, or the full ARM id of a version.",
         ),
         "plan_only": Param(
-            False,
+            default=False,
             type="boolean",
             title="Plan only",
             description="Say what the run would do and to which resources; write nothing.",
         ),
     }
+
+
+def nightly(spec: PoolSpec) -> CronTriggerTimetable | None:
+    """Return the schedule in the spec's timezone; a DAG that is switched on at noon waits for the next night.
+
+    That needs both: no start date, and zero as the age up to which a missed run is made up for (``False`` would mean a
+    tenth of the interval).
+    """
+    if spec.schedule is None:
+        return None
+    return CronTriggerTimetable(spec.schedule.cron, timezone=spec.schedule.timezone, run_immediately=timedelta(0))
 
 
 def pool_dag(pool: str, spec: PoolSpec) -> DAG:
@@ -89,15 +99,14 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
         dag_display_name=pool,
         description=f"{spec.golden_vm.name} -> image -> Batch pool {batch.account}/{pool}",
         doc_md=DOC.format(pool=pool, vm=spec.golden_vm.name, account=batch.account),
-        schedule=CronTriggerTimetable(spec.schedule.cron, timezone=spec.schedule.timezone) if spec.schedule else None,
-        start_date=START_DATE,
+        schedule=nightly(spec),
         catchup=False,
         max_active_runs=1,
         params=trigger_form(spec),
         default_args={**DEFAULT_ARGS, "owner": spec.owner},
         tags=["golden-pools", batch.account],
     ) as dag:
-        plan = PlanRunOperator(task_id="plan", pool=pool, doc_md="Spec and form become the run plan.")
+        plan = PlanRunOperator(task_id="plan", pool_name=pool, doc_md="Spec and form become the run plan.")
         preflight = PreflightOperator(task_id="preflight", doc_md="Reads only. All findings at once; errors stop here.")
 
         with TaskGroup("image", tooltip="Golden VM to image version"):
@@ -136,7 +145,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
                 subscription=spec.subscription,
                 resource_group=batch.resource_group,
                 account=batch.account,
-                pool=pool,
+                pool_name=pool,
                 dedicated=f"{{{{ {targets}['dedicated'] }}}}",
                 spot=f"{{{{ {targets}['spot'] }}}}",
                 share=spec.resize.smallest_acceptable_share,

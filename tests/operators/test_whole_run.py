@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from airflow.sdk import Asset
-
 from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
@@ -11,6 +10,7 @@ from golden_pools.operators.passport import RecordPassportOperator
 from golden_pools.operators.pools import RefreshPoolOperator, ResizePoolOperator
 from golden_pools.operators.preflight import PreflightOperator
 from golden_pools.sensors.pools import PoolNodesSensor
+
 from tests.operators.conftest import Cloud, Run
 
 IMAGE, POOL = Asset(name="image"), Asset(name="pool")
@@ -36,7 +36,7 @@ def stages(run: Run) -> dict[str, object]:
             subscription=run.spec.subscription,
             resource_group=pool.resource_group,
             account=pool.account,
-            pool=run.pool,
+            pool_name=run.pool,
             dedicated=str(run.plan.targets.dedicated),
             spot=str(run.plan.targets.spot),
         ),
@@ -49,7 +49,7 @@ def stages(run: Run) -> dict[str, object]:
 def test_a_run_ends_with_ready_nodes_on_the_new_version(cloud: Cloud, run: Run) -> None:
     for task in stages(run).values():
         run.do(task)
-    assert run.xcoms["nodes"] == {"dedicated": 3, "spot": 0}
+    assert run.xcom("nodes") == {"dedicated": 3, "spot": 0}
     passport = run.events["pool"]
     assert passport["image"] == run.plan.version_id
     assert passport["pools"][0]["ready"] == {"dedicated": 3, "spot": 0}

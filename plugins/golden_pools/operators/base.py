@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +42,7 @@ class StageOperator(BaseOperator):
 
     def plan(self, context: Context) -> RunPlan:
         """Return the run plan that the first task wrote."""
-        return RunPlan.model_validate(context["ti"].xcom_pull(task_ids=self.plan_task_id))
+        return RunPlan.model_validate(pulled(context, self.plan_task_id))
 
     def plan_for_writing(self, context: Context) -> RunPlan:
         """Return the run plan, or skip the task where the run only says what it would do."""
@@ -93,6 +95,19 @@ class StageOperator(BaseOperator):
         """Raise the typed exception that a trigger's event carries, on the worker, where retries and alerts see it."""
         if event and "failure" in event:
             raise from_dict(event["failure"])
+
+
+def pulled(context: Context, task_id: str) -> Any:
+    """Return the XCom of a task, or ``None``.
+
+    Airflow 3.3.2 encodes the XCom of a task that ended in the triggerer (``TaskSuccessEvent``) twice, so it comes back
+    as JSON text.
+    """
+    value = context["ti"].xcom_pull(task_ids=task_id)
+    if isinstance(value, str):
+        with suppress(json.JSONDecodeError):
+            return json.loads(value)
+    return value
 
 
 class StateStore:

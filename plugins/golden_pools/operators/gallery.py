@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from golden_pools.operators.base import GRACE, StateStore
+from golden_pools.operators.base import GRACE, StateStore, pulled
 from golden_pools.operators.golden_vm import ImageStageOperator, check_is_ours
 from golden_pools.rules.facts import PurchasePlan
 from golden_pools.rules.passport import new_passport
@@ -57,7 +57,7 @@ class PublishImageVersionOperator(ImageStageOperator):
             self.log.warning("Legacy route: the pool takes the managed image itself, nothing is published")
             return self.published(context)
         with self.compute(plan) as hook:
-            snapshots = context["ti"].xcom_pull(task_ids=self.snapshot_task_id)
+            snapshots = pulled(context, self.snapshot_task_id)
             if hook.definition(plan.definition_id) is None:
                 self._make_definition(hook, plan, snapshots)
             operation = self._start_or_adopt(context, hook, plan, snapshots)
@@ -115,7 +115,7 @@ class PublishImageVersionOperator(ImageStageOperator):
         operation = hook.begin_image_version(
             plan.version_id,
             location=snapshots["location"],
-            source_id=context["ti"].xcom_pull(task_ids=self.image_task_id),
+            source_id=pulled(context, self.image_task_id),
             target_regions=replicas,
             tags=plan.tags,
         )
@@ -140,12 +140,11 @@ class PublishImageVersionOperator(ImageStageOperator):
         """Send the asset event with the passport, and return the passport."""
         self.raise_failure(context, event)
         plan = self.plan(context)
-        ti = context["ti"]
         passport = new_passport(
             plan,
-            snapshots=ti.xcom_pull(task_ids=self.snapshot_task_id),
-            managed_image=ti.xcom_pull(task_ids=self.image_task_id),
-            findings=ti.xcom_pull(task_ids=self.preflight_task_id)["findings"],
+            snapshots=pulled(context, self.snapshot_task_id),
+            managed_image=pulled(context, self.image_task_id),
+            findings=pulled(context, self.preflight_task_id)["findings"],
         )
         context["outlet_events"][self.asset].extra = passport
         self.log.info("Published %s", plan.image_id)

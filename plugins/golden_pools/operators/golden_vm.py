@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from golden_pools.errors import OwnershipError
-from golden_pools.operators.base import StageOperator, StateStore
+from golden_pools.operators.base import StageOperator, StateStore, pulled
 from golden_pools.rules.facts import PowerState
 from golden_pools.rules.plan import RunPlan, made_by, owner_of
 from golden_pools.spec.model import Capture
@@ -47,6 +47,8 @@ class StopGoldenVmOperator(ImageStageOperator):
 
     def execute(self, context: Context) -> None:
         """Stop the VM and wait for it; do nothing where nothing is to be stopped."""
+        from golden_pools.hooks.operations import PendingOperation
+
         plan = self.plan_for_building(context)
         vm = plan.spec.golden_vm
         if vm.capture is not Capture.DEALLOCATED:
@@ -54,11 +56,13 @@ class StopGoldenVmOperator(ImageStageOperator):
             return
         with self.compute(plan) as hook:
             seen = hook.golden_vm(vm.resource_group, vm.name)
+            self.log.info("Golden VM %s is %s", vm.name, seen.power_state)
             if seen.power_state is PowerState.DEALLOCATED:
-                self.log.info("Golden VM %s is deallocated", vm.name)
                 return
-            self.log.info("Golden VM %s is %s: deallocating it", vm.name, seen.power_state)
-            operation = hook.begin_deallocate(vm.resource_group, vm.name)
+            if seen.power_state is PowerState.DEALLOCATING:
+                operation = PendingOperation(what=f"stop VM {vm.name}", resource_id=seen.id)
+            else:
+                operation = hook.begin_deallocate(vm.resource_group, vm.name)
         self.wait_for_operations(plan, [operation], within=POWER_TIME)
 
 
@@ -76,7 +80,9 @@ class StartGoldenVmOperator(StageOperator):
 
     def execute(self, context: Context) -> None:
         """Start the VM if it ran before the run and does not now."""
-        seen_before = context["ti"].xcom_pull(task_ids=self.preflight_task_id)
+        from golden_pools.hooks.operations import PendingOperation
+
+        seen_before = pulled(context, self.preflight_task_id)
         if not seen_before or not seen_before["golden_vm_was_running"]:
             raise AirflowSkipException("the golden VM was not running before this run, or the run did not get that far")
         plan = self.plan_for_writing(context)
@@ -84,12 +90,14 @@ class StartGoldenVmOperator(StageOperator):
         if vm.capture is not Capture.DEALLOCATED:
             raise AirflowSkipException(f"this run does not stop the golden VM (capture: {vm.capture})")
         with self.compute(plan) as hook:
-            state = hook.golden_vm(vm.resource_group, vm.name).power_state
-            if state in (PowerState.RUNNING, PowerState.STARTING):
-                self.log.info("Golden VM %s is %s", vm.name, state)
+            seen = hook.golden_vm(vm.resource_group, vm.name)
+            self.log.info("Golden VM %s is %s", vm.name, seen.power_state)
+            if seen.power_state is PowerState.RUNNING:
                 return
-            self.log.info("Golden VM %s is %s: starting it again", vm.name, state)
-            operation = hook.begin_start(vm.resource_group, vm.name)
+            if seen.power_state is PowerState.STARTING:
+                operation = PendingOperation(what=f"start VM {vm.name}", resource_id=seen.id)
+            else:
+                operation = hook.begin_start(vm.resource_group, vm.name)
         self.wait_for_operations(plan, [operation], within=POWER_TIME)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from golden_pools.operators.base import StateStore
+from golden_pools.operators.base import StateStore, pulled
 from golden_pools.operators.golden_vm import ImageStageOperator, check_is_ours
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class CreateManagedImageOperator(ImageStageOperator):
         from golden_pools.hooks.operations import PendingOperation
 
         plan = self.plan_for_building(context)
-        snapshots = context["ti"].xcom_pull(task_ids=self.snapshot_task_id)
+        snapshots = pulled(context, self.snapshot_task_id)
         group, name = plan.spec.image.resource_group, plan.managed_image_name
         store = StateStore(context, plan.stem)
         with self.compute(plan) as hook:

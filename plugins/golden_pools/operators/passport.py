@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from golden_pools.operators.base import StageOperator
+from golden_pools.operators.base import StageOperator, pulled
 from golden_pools.rules.passport import new_passport, with_pool
 
 if TYPE_CHECKING:
@@ -42,18 +42,17 @@ class RecordPassportOperator(StageOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the passport."""
         plan = self.plan_for_writing(context)
-        ti = context["ti"]
-        passport = ti.xcom_pull(task_ids=self.publish_task_id) or new_passport(
+        passport = pulled(context, self.publish_task_id) or new_passport(
             plan,
             snapshots=None,
             managed_image=None,
-            findings=ti.xcom_pull(task_ids=self.preflight_task_id)["findings"],
+            findings=pulled(context, self.preflight_task_id)["findings"],
         )
         passport = with_pool(
             passport,
             plan,
-            refresh=ti.xcom_pull(task_ids=self.refresh_task_id),
-            nodes=ti.xcom_pull(task_ids=self.nodes_task_id),
+            refresh=pulled(context, self.refresh_task_id),
+            nodes=pulled(context, self.nodes_task_id),
         )
         context["outlet_events"][self.asset].extra = passport
         self.log.info("Pool %s is on %s", plan.pool, passport["image"])

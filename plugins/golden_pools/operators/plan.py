@@ -13,26 +13,27 @@ if TYPE_CHECKING:
 class PlanRunOperator(BaseOperator):
     """Read the pool's spec, apply the run's params, and write the run plan to XCom.
 
-    :param pool: name of the pool, which is the name of its spec file
+    :param pool_name: name of the pool, which is the name of its spec file
     :raises SpecError: the file has become wrong since the DAG was made
     :raises RunConfError: the run's conf has keys or values that the form does not offer
     """
 
     ui_color = "#eef2f7"
 
-    def __init__(self, *, pool: str, **kwargs: Any) -> None:
+    def __init__(self, *, pool_name: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.pool = pool
+        self.pool_name = pool_name
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the run plan as JSON."""
         from golden_pools.rules.plan import make_plan
+        from golden_pools.spec.limits import limit_warnings
         from golden_pools.spec.loader import load_one
 
         run = context["dag_run"]
         plan = make_plan(
-            load_one(self.pool),
-            pool=self.pool,
+            load_one(self.pool_name),
+            pool=self.pool_name,
             dag_id=run.dag_id,
             run_id=run.run_id,
             triggered_by=getattr(run, "triggering_user_name", None) or str(run.run_type),
@@ -47,6 +48,8 @@ class PlanRunOperator(BaseOperator):
             plan.targets.spot,
             f"new image {plan.image_id}" if plan.builds_image else f"existing version {plan.existing_version_id}",
         )
+        for warning in limit_warnings(plan.spec):
+            self.log.warning("%s", warning)
         if plan.plan_only:
             self.log.info("Plan only: nothing will be written")
         return plan.model_dump(mode="json")

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from golden_pools.errors import RunConfError
+from golden_pools.spec.limits import limit_faults
 from golden_pools.spec.model import Image, PoolSpec, Publish, Strategy, Targets, normal_region
 
 PARAMS = ("dedicated", "spot", "refresh_strategy", "image_version", "plan_only")
@@ -193,18 +194,16 @@ def make_plan(
     plan_only = params.get("plan_only", False)
     if not isinstance(plan_only, bool):
         faults.append(f"plan_only is {plan_only!r}, not true or false")
+    effective = spec.model_copy(
+        update={"pool": spec.pool.model_copy(update={"targets": spec.pool.targets.model_copy(update=changes)})}
+    )
+    faults += [str(fault) for fault in limit_faults(effective)]
     if faults:
         raise RunConfError(
             "The run's configuration is not what the form offers: " + "; ".join(faults),
             resource=f"run {run_id} of DAG {dag_id}",
             advice="trigger the DAG again with the form, or with these keys only: " + ", ".join(PARAMS),
         )
-    effective = spec.model_copy(
-        update={
-            "pool": spec.pool.model_copy(update={"targets": spec.pool.targets.model_copy(update=changes)}),
-            "refresh": spec.refresh.model_copy(update={"strategy": Strategy(strategy)}),
-        }
-    )
     return RunPlan(
         pool=pool,
         dag_id=dag_id,
@@ -213,7 +212,7 @@ def make_plan(
         stamp=stamp,
         plan_only=plan_only,
         existing_version_id=existing,
-        spec=effective,
+        spec=effective.model_copy(update={"refresh": spec.refresh.model_copy(update={"strategy": Strategy(strategy)})}),
     )
 
 

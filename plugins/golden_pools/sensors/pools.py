@@ -24,7 +24,7 @@ class PoolNodesSensor(BaseSensorOperator):
     :param subscription: subscription of the Batch account
     :param resource_group: resource group of the Batch account
     :param account: Batch account
-    :param pool: pool id
+    :param pool_name: id of the Batch pool (``pool`` is Airflow's own word for something else)
     :param dedicated: dedicated nodes wanted (templated: a number or its text)
     :param spot: Spot nodes wanted (templated likewise)
     :param share: share of both that is enough, above 0, at most 1
@@ -32,7 +32,7 @@ class PoolNodesSensor(BaseSensorOperator):
     :raises ResizeGaveUpError: nodes failed, or too few were ready in time
     """
 
-    template_fields = ("connection", "subscription", "resource_group", "account", "pool", "dedicated", "spot")
+    template_fields = ("connection", "subscription", "resource_group", "account", "pool_name", "dedicated", "spot")
     ui_color = "#e3f1ee"
 
     def __init__(
@@ -42,7 +42,7 @@ class PoolNodesSensor(BaseSensorOperator):
         subscription: str,
         resource_group: str,
         account: str,
-        pool: str,
+        pool_name: str,
         dedicated: int | str = 0,
         spot: int | str = 0,
         share: float = 1.0,
@@ -54,7 +54,7 @@ class PoolNodesSensor(BaseSensorOperator):
         self.subscription = subscription
         self.resource_group = resource_group
         self.account = account
-        self.pool = pool
+        self.pool_name = pool_name
         self.dedicated = dedicated
         self.spot = spot
         self.share = share
@@ -71,7 +71,7 @@ class PoolNodesSensor(BaseSensorOperator):
                 subscription=self.subscription,
                 resource_group=self.resource_group,
                 account=self.account,
-                pool=self.pool,
+                pool=self.pool_name,
                 dedicated=int(self.dedicated),
                 spot=int(self.spot),
                 share=self.share,

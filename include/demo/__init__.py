@@ -1,0 +1,1 @@
+"""``make demo``: a real Airflow takes a golden VM to a Batch pool, against the embedded Azure simulator."""

@@ -1,0 +1,141 @@
+"""Every stage run twice, and killed in between, makes nothing twice and loses nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from airflow.sdk import BaseOperator
+from golden_pools.errors import OwnershipError
+from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator
+from golden_pools.spec.model import PoolSpec
+
+from tests.operators.conftest import Cloud, Run, fire, reborn
+from tests.operators.test_whole_run import stages
+
+WRITERS = ("stop", "snapshot", "start", "managed_image", "publish", "refresh", "resize")
+
+
+UNDISTURBED = [
+    "POST virtualMachines/golden-vm/deallocate",
+    "PUT snapshots/small-20261122T020005-os",
+    "PUT snapshots/small-20261122T020005-data-0",
+    "PUT snapshots/small-20261122T020005-data-1",
+    "POST virtualMachines/golden-vm/start",
+    "PUT images/small-20261122T020005",
+    "PUT galleries/golden_gallery/images/small",
+    "PUT galleries/golden_gallery/images/small/versions/2026.1122.20005",
+    "PUT batchAccounts/goldenbatch/pools/small",
+    "PATCH batchAccounts/goldenbatch/pools/small",
+]
+
+
+def short(cloud: Cloud) -> list[str]:
+    """Return the writes without subscription and resource group."""
+    lines = []
+    for write in cloud.writes():
+        method, path = write.split(" ")
+        lines.append(f"{method} {path.split('/providers/Microsoft.')[-1].split('/', 1)[-1]}")
+    return lines
+
+
+def test_the_undisturbed_run_writes_this(cloud: Cloud, run: Run) -> None:
+    for task in stages(run).values():
+        run.do(task)
+    assert short(cloud) == UNDISTURBED
+
+
+def test_every_stage_done_twice_makes_nothing_twice(cloud: Cloud, run: Run) -> None:
+    for name, task in stages(run).items():
+        run.do(task)
+        if name != "stop":  # stopping again is right until the start
+            run.do(task)
+    assert short(cloud) == UNDISTURBED
+    assert run.xcom("nodes") == {"dedicated": 3, "spot": 0}
+
+
+@pytest.mark.parametrize("victim", WRITERS)
+def test_a_worker_killed_before_its_deferral_changes_nothing(cloud: Cloud, run: Run, victim: str) -> None:
+    """The worker dies after the write, before the wait begins: Airflow starts the task again from the top."""
+    for name, task in stages(run).items():
+        if name == victim:
+            try:
+                task.execute(run.context(task))  # what it deferred to is lost with the worker
+            except BaseException as died:  # noqa: BLE001
+                assert type(died).__name__ == "TaskDeferred"
+        run.do(task)
+    assert short(cloud) == UNDISTURBED
+    assert run.xcom("nodes") == {"dedicated": 3, "spot": 0}
+
+
+@pytest.mark.parametrize("victim", WRITERS)
+def test_a_worker_killed_right_after_a_write_changes_nothing(
+    cloud: Cloud, run: Run, victim: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker dies before it has kept anything about the write that it has just made."""
+    for name, task in stages(run).items():
+        if name == victim:
+            with monkeypatch.context() as patch:
+                _die_after_first_write(cloud, patch)
+                with pytest.raises(Died):
+                    task.execute(run.context(task))
+        run.do(task)
+    assert short(cloud) == UNDISTURBED
+    assert run.xcom("nodes") == {"dedicated": 3, "spot": 0}
+
+
+class Died(BaseException):
+    """Stands for SIGKILL: nothing may catch it."""
+
+
+def _die_after_first_write(cloud: Cloud, patch: pytest.MonkeyPatch) -> None:
+    from azure.core.pipeline.transport import RequestsTransport
+
+    send: Callable[..., Any] = RequestsTransport.send
+
+    def send_and_die(self: Any, request: Any, **options: Any) -> Any:
+        answer = send(self, request, **options)
+        if request.method not in ("GET", "HEAD"):
+            raise Died
+        return answer
+
+    patch.setattr(RequestsTransport, "send", send_and_die)
+
+
+@pytest.mark.parametrize("victim", WRITERS)
+def test_a_lost_reply_makes_nothing_twice(cloud: Cloud, run: Run, victim: str) -> None:
+    """Azure did it, the answer never came: pitfall 27, a retry that makes a second snapshot."""
+    for name, task in stages(run).items():
+        if name == victim:
+            _lose_next_reply(cloud)
+        run.do_with_retries(task)
+    assert run.xcom("nodes") == {"dedicated": 3, "spot": 0}
+    snapshots = {write for write in short(cloud) if "snapshots/" in write}
+    assert len(snapshots) == 3
+
+
+def _lose_next_reply(cloud: Cloud) -> None:
+    httpx.post(
+        f"{cloud.url}/_simulator/faults",
+        json={"method": "PUT|POST|PATCH", "lose_reply": True},
+    ).raise_for_status()
+
+
+def test_a_snapshot_of_somebody_else_is_not_adopted(run: Run, spec: PoolSpec) -> None:
+    run.do(SnapshotGoldenVmOperator(task_id="snapshot"))
+    other = Run(spec, run_id="manual__2")
+    with pytest.raises(OwnershipError) as refused:
+        other.do(SnapshotGoldenVmOperator(task_id="snapshot"))
+    assert "run manual__1 of DAG golden_pool_small" in str(refused.value)
+    assert "not to run manual__2" in str(refused.value)
+    assert "trigger a new run" in refused.value.advice
+
+
+def test_a_restarted_triggerer_finishes_the_wait(run: Run) -> None:
+    """The trigger is thrown away in mid-wait and made anew from its arguments: nothing is written, the wait ends."""
+    task: BaseOperator = SnapshotGoldenVmOperator(task_id="snapshot")
+    trigger = run.begin(task)
+    event = fire(reborn(trigger))
+    assert event.xcoms["return_value"]["os"]["snapshot"] == run.plan.snapshot_id(None)  # type: ignore[attr-defined]
