@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from include.azure_simulator.world import World
-from tests.azure_simulator.batch_client import API, Batch, pool_body, reasons, refusal
+from tests.azure_simulator.batch_client import API, Batch, machine, pool_body, reasons, refusal
 
 
 @pytest.fixture
@@ -144,6 +144,29 @@ def test_a_bad_query_is_refused(batch: Batch, query: str, name: str) -> None:
 @pytest.mark.parametrize("version", ["2022-10-01.16.0", "2024-07-01.20.0", "2025-06-01"])
 def test_data_plane_versions_of_four_years_are_answered(batch: Batch, version: str) -> None:
     assert batch.plane("GET", "/pools", version=version).status_code == 200
+
+
+def test_older_versions_show_a_pool_in_their_own_words(batch: Batch) -> None:
+    disk = {"lun": 0, "diskSizeGB": 8, "managedDisk": {"storageAccountType": "Premium_LRS"}}
+    deployment = {"virtualMachineConfiguration": machine(dataDisks=[disk])}
+    batch.put("nightly", {**pool_body(deploymentConfiguration=deployment), "tags": {"a": "b"}})
+
+    old = batch.plane("GET", "/pools/nightly", version="2024-02-01.19.0").json()
+    new = batch.plane("GET", "/pools/nightly").json()
+    flat = [{"lun": 0, "diskSizeGB": 8, "storageAccountType": "premium_lrs"}]
+    assert old["virtualMachineConfiguration"]["dataDisks"] == flat
+    assert new["virtualMachineConfiguration"]["dataDisks"][0]["managedDisk"] == {"storageAccountType": "premium_lrs"}
+    assert "tags" not in batch.call("GET", "/pools/nightly", version="2024-02-01").json()
+    assert batch.call("GET", "/pools/nightly").json()["tags"] == {"a": "b"}
+
+
+def test_older_versions_do_not_count_deallocated_nodes(batch: Batch) -> None:
+    batch.put("nightly", pool_body())
+
+    old = batch.plane("GET", "/nodecounts", version="2024-02-01.19.0").json()["value"][0]["dedicated"]
+
+    assert "deallocated" not in old
+    assert "deallocated" in batch.plane("GET", "/nodecounts").json()["value"][0]["dedicated"]
 
 
 def test_a_data_plane_call_needs_a_known_version(batch: Batch) -> None:

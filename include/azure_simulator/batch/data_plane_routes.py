@@ -26,12 +26,11 @@ from include.azure_simulator.batch.http import (
 )
 from include.azure_simulator.batch.node_writes import disable_scheduling, enable_scheduling, reboot
 from include.azure_simulator.batch.nodes import Node
+from include.azure_simulator.batch.older_versions import NEWEST_API
 from include.azure_simulator.batch.planes import pool_properties_to_arm
 from include.azure_simulator.batch.pools import Pool
 from include.azure_simulator.batch.views import auto_scale_run, data_plane_node, data_plane_pool, node_counts
 from include.azure_simulator.resources import JsonObject, timestamp
-
-_IPV6_SINCE = "2025-06-01"
 
 _plane = APIRouter(route_class=DataPlaneRoute)
 
@@ -40,7 +39,7 @@ _plane = APIRouter(route_class=DataPlaneRoute)
 async def list_pools(request: Request) -> Response:
     """The pools of the account."""
     now, base = now_of(request), account_url(request)
-    pools = [data_plane_pool(pool, now, base) for pool in account_of(request).pools.values()]
+    pools = [data_plane_pool(pool, now, base, version_of(request)) for pool in account_of(request).pools.values()]
     return data_plane_list(request, pools, "pools")
 
 
@@ -68,7 +67,7 @@ async def get_pool(request: Request) -> Response:
     """A pool."""
     pool = _pool(request)
     check_conditions(request, pool.etag)
-    body = selected(request, data_plane_pool(pool, now_of(request), account_url(request)))
+    body = selected(request, data_plane_pool(pool, now_of(request), account_url(request), version_of(request)))
     return data_plane_json(request, body, "pools/@Element", etag_headers(pool.etag, pool.modified))
 
 
@@ -110,7 +109,7 @@ async def replace_pool_properties(request: Request) -> Response:
         if name not in body:
             raise missing_property(name)
     allowed = {"startTask", "applicationPackageReferences", "metadata"}
-    if version_of(request) < _IPV6_SINCE:
+    if version_of(request) < NEWEST_API:
         allowed |= {"certificateReferences", "targetNodeCommunicationMode"}
     if unknown := set(body) - allowed:
         raise invalid_body(f"The property '{min(unknown)}' does not exist.")
@@ -253,7 +252,7 @@ async def node_file(request: Request, path: str) -> Response:
 async def list_node_counts(request: Request) -> Response:
     """The numbers of nodes by state, for every pool."""
     now = now_of(request)
-    counts = [node_counts(pool, now) for pool in account_of(request).pools.values()]
+    counts = [node_counts(pool, now, version_of(request)) for pool in account_of(request).pools.values()]
     return data_plane_list(request, counts, "poolnodecounts")
 
 
@@ -292,10 +291,7 @@ def _pool_and_node(request: Request) -> tuple[Pool, Node]:
 
 
 def _node_body(request: Request, pool: Pool, node: Node) -> JsonObject:
-    body = data_plane_node(node, pool, now_of(request), account_url(request))
-    if version_of(request) < _IPV6_SINCE:
-        del body["ipv6Address"]
-    return body
+    return data_plane_node(node, pool, now_of(request), account_url(request), version_of(request))
 
 
 def _written(request: Request, pool: Pool, status: int) -> Response:

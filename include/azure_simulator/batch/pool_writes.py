@@ -17,6 +17,7 @@ from include.azure_simulator.batch.errors import (
     pool_being_deleted,
 )
 from include.azure_simulator.batch.nodes import Node, NodeState, Phase, boot
+from include.azure_simulator.batch.older_versions import NEWEST_API, with_nested_storage_types
 from include.azure_simulator.batch.pool_spec import (
     CHANGEABLE_WITH_NODES,
     POOL_NAME,
@@ -35,7 +36,6 @@ from include.azure_simulator.resources import JsonObject
 if TYPE_CHECKING:
     from include.azure_simulator.batch.accounts import BatchAccount
 
-NEWEST_API = "2025-06-01"
 _PATCH_OF_EVERYTHING_SINCE = "2024-07-01"
 """Older versions of ARM can PATCH only what may change with nodes (batch-pool-update-properties)."""
 _ALL = frozenset({"deploymentConfiguration", "vmSize", "taskSlotsPerNode", "scaleSettings"})
@@ -269,7 +269,7 @@ def read_spec(account: BatchAccount, properties: Mapping[str, JsonValue], versio
     if not refuse:
         writable = {name: value for name, value in writable.items() if name not in REMOVED}
     if version < NEWEST_API:
-        writable = _with_nested_storage_types(writable)
+        writable = with_nested_storage_types(writable)
     return parse(PoolSpec, writable)
 
 
@@ -412,23 +412,3 @@ def _require_alive(pool: Pool) -> None:
 def _require_steady(account: BatchAccount, pool: Pool) -> None:
     if pool.allocation_state is not AllocationState.STEADY:
         raise being_resized(account)
-
-
-def _with_nested_storage_types(properties: JsonObject) -> JsonObject:
-    """Versions before 2025-06-01 say ``dataDisks[].storageAccountType``; later ones nest it in ``managedDisk``."""
-    deployment = properties.get("deploymentConfiguration")
-    machine = deployment.get("virtualMachineConfiguration") if isinstance(deployment, dict) else None
-    disks = machine.get("dataDisks") if isinstance(machine, dict) else None
-    if not isinstance(deployment, dict) or not isinstance(machine, dict) or not isinstance(disks, list):
-        return properties
-    nested: list[JsonValue] = []
-    for disk in disks:
-        if isinstance(disk, dict) and "storageAccountType" in disk:
-            rest = {name: value for name, value in disk.items() if name != "storageAccountType"}
-            nested.append({**rest, "managedDisk": {"storageAccountType": disk["storageAccountType"]}})
-        else:
-            nested.append(disk)
-    return {
-        **properties,
-        "deploymentConfiguration": {**deployment, "virtualMachineConfiguration": {**machine, "dataDisks": nested}},
-    }

@@ -43,19 +43,25 @@ class BatchSettings(BaseModel):
     allocation_failure_latency: NotNegative = timedelta(seconds=60)
     """From the resize request to the error, when nothing at all can be allocated."""
     node_creating: NotNegative = timedelta(seconds=45)
+    """From the allocation of the VM to its first boot."""
     node_starting: NotNegative = timedelta(seconds=60)
+    """From the boot to a node agent that answers; creating and starting together are 1 to 3 minutes."""
     node_start_task: NotNegative = timedelta(seconds=20)
     """How long a start task runs that does not itself say ``sleep N``."""
     node_spread: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Slowest node over fastest node minus 1: boot times differ by node, the same way in every run."""
     node_reboot: NotNegative = timedelta(seconds=60)
+    """How long a node stays ``rebooting`` before it starts."""
     node_removal: NotNegative = timedelta(seconds=45)
     """How long a node stays ``leavingpool``."""
     stop_resize: NotNegative = timedelta(seconds=20)
     """How long a pool stays ``Stopping``."""
     pool_delete: NotNegative = timedelta(minutes=2)
+    """How long the id of a deleted pool stays taken; usually 1 to 5 minutes."""
     job_disable: NotNegative = timedelta(seconds=5)
+    """How long a job without running tasks stays ``disabling``."""
     job_delete: NotNegative = timedelta(seconds=10)
+    """How long a job stays ``deleting``."""
     task_duration: NotNegative = timedelta(seconds=60)
     """How long a task runs whose command line does not say ``sleep N``."""
     delete_retry_after: Positive = timedelta(seconds=15)
@@ -88,7 +94,9 @@ class BatchSettings(BaseModel):
     steady_after_resize_request: NotNegative = timedelta(0)
     """For how long reads may still show the pool as it was before a resize request (stale reads)."""
     missing_image_code: MissingImageCode = MissingImageCode.DEPENDENT_RESOURCE_NOT_FOUND
+    """Resize error of a growing pool whose image version was deleted; no source names it."""
     specialized_image: SpecializedImage = SpecializedImage.REFUSE
+    """Batch takes generalized images only; whether it says so at once or its nodes never come up is not published."""
     drain_timeout_code: str = "AllocationTimedout"
     """Resize error when running tasks outlive ``resizeTimeout`` of a shrinking pool: this or ``RemoveNodesFailed``."""
     low_priority_quota_code: str = "AccountLowPriorityCoreQuotaReached"

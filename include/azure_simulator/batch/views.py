@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from pydantic import JsonValue
 
 from include.azure_simulator.batch.nodes import COUNT_NAMES, Node, NodeState, count_states
+from include.azure_simulator.batch.older_versions import arm_pool_in, data_plane_pool_in, node_counts_in, node_in
 from include.azure_simulator.batch.planes import image_to_data_plane, pool_properties_to_data_plane
 from include.azure_simulator.batch.pool_spec import DEFAULT_RESIZE_TIMEOUT, without_secrets
 from include.azure_simulator.batch.pools import AllocationState, Pool, Resize, Targets
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from include.azure_simulator.batch.autoscale import AutoScaleRun
 
 _NODE_AGENT_VERSION = "1.12.9.0"
-_OLD_DATA_DISKS_UNTIL = "2025-06-01"
 
 
 def arm_pool(account: BatchAccount, pool: Pool, now: datetime, version: str, *, fresh: bool = False) -> JsonObject:
@@ -33,16 +33,16 @@ def arm_pool(account: BatchAccount, pool: Pool, now: datetime, version: str, *, 
         "name": pool.name,
         "type": "Microsoft.Batch/batchAccounts/pools",
         "etag": pool.etag,
-        "properties": _arm_properties(pool, now, version, fresh=fresh),
+        "properties": _arm_properties(pool, now, fresh=fresh),
     }
     if pool.identity is not None:
         resource["identity"] = pool.identity
     if pool.tags:
         resource["tags"] = cast(JsonObject, dict(pool.tags))
-    return resource
+    return arm_pool_in(version, resource)
 
 
-def data_plane_pool(pool: Pool, now: datetime, base: str) -> JsonObject:
+def data_plane_pool(pool: Pool, now: datetime, base: str, version: str) -> JsonObject:
     """A pool as the data plane shows it.
 
     :param base: URL of the account.
@@ -67,11 +67,11 @@ def data_plane_pool(pool: Pool, now: datetime, base: str) -> JsonObject:
         out["resizeErrors"] = [_error(error, "values", "name", "value") for error in resize.errors]
     if pool.identity is not None:
         out["identity"] = _data_plane_identity(pool.identity)
-    return out
+    return data_plane_pool_in(version, out)
 
 
-def data_plane_node(node: Node, pool: Pool, now: datetime, base: str) -> JsonObject:
-    """A node as the data plane shows it (API 2025-06-01, with every property that its model requires)."""
+def data_plane_node(node: Node, pool: Pool, now: datetime, base: str, version: str) -> JsonObject:
+    """A node as the data plane shows it, with every property that the model of 2025-06-01 requires."""
     state = node.state(now)
     octets = f"{node.index // 65536 % 256}.{node.index // 256 % 256}.{node.index % 256}"
     out: JsonObject = {
@@ -113,17 +113,17 @@ def data_plane_node(node: Node, pool: Pool, now: datetime, base: str) -> JsonObj
         out["errors"] = [_error(error, "errorDetails", "name", "value") for error in errors]
     if state not in (NodeState.CREATING, NodeState.STARTING, NodeState.UNUSABLE):
         out["nodeAgentInfo"] = {"version": _NODE_AGENT_VERSION, "lastUpdateTime": timestamp(min(node.booted, now))}
-    return out
+    return node_in(version, out)
 
 
-def node_counts(pool: Pool, now: datetime) -> JsonObject:
+def node_counts(pool: Pool, now: datetime, version: str) -> JsonObject:
     """The numbers of nodes by state, for both kinds of nodes."""
     kinds: JsonObject = {"poolId": pool.name}
     for name, dedicated in (("dedicated", True), ("lowPriority", False)):
         counted = count_states((node for node in pool.nodes if node.is_dedicated == dedicated), now)
         counts: JsonObject = {word: counted[state] for state, word in COUNT_NAMES.items()}
         kinds[name] = {**counts, "total": counted.total()}
-    return kinds
+    return node_counts_in(version, kinds)
 
 
 def auto_scale_run(run: AutoScaleRun) -> JsonObject:
@@ -139,13 +139,11 @@ def plain_etag(etag: str) -> str:
     return etag.removeprefix("W/").strip('"')
 
 
-def _arm_properties(pool: Pool, now: datetime, version: str, *, fresh: bool) -> JsonObject:
+def _arm_properties(pool: Pool, now: datetime, *, fresh: bool) -> JsonObject:
     state, since, resize = pool.visible_resize(now)
     if fresh:
         state, since, resize = pool.allocation_state, pool.allocation_since, pool.resize
     spec = cast(JsonObject, without_secrets(pool.spec.to_json()))
-    if version < _OLD_DATA_DISKS_UNTIL:
-        _flatten_storage_types(spec)
     spec["vmSize"] = pool.spec.vm_size.upper()
     spec["scaleSettings"] = _arm_scale(pool)
     out: JsonObject = {
@@ -256,13 +254,3 @@ def failure_info(exit_code: int) -> JsonObject:
         "message": "The task exited with an exit code representing a failure",
         "details": [{"name": "Message", "value": f"The task exited with exit code {exit_code}"}],
     }
-
-
-def _flatten_storage_types(spec: JsonObject) -> None:
-    """Versions before 2025-06-01 show ``storageAccountType`` on the data disk itself."""
-    deployment = cast(JsonObject, spec["deploymentConfiguration"])
-    machine = cast(JsonObject, deployment["virtualMachineConfiguration"])
-    for disk in cast(list[JsonObject], machine.get("dataDisks") or []):
-        managed = disk.pop("managedDisk", None)
-        if isinstance(managed, dict) and "storageAccountType" in managed:
-            disk["storageAccountType"] = managed["storageAccountType"]

@@ -93,17 +93,6 @@ class BatchWorld:
             for node in pool.nodes
         )
 
-    def pools_on_image(self, resource_id: str) -> list[str]:
-        """ARM ids of the pools whose next nodes would boot from this image."""
-        self.settle(self._world.clock.now())
-        wanted = resource_id.lower()
-        return [
-            str(account.id.child("pools", pool.name))
-            for account in self.accounts.values()
-            for pool in account.pools.values()
-            if (pool.spec.image.id or "").lower() == wanted
-        ]
-
     def script_allocation(self, document: Mapping[str, JsonValue]) -> JsonObject:
         """Script the next resizes of a pool, or let something happen to its nodes; see :mod:`.scripts` for the JSON.
 
