@@ -224,8 +224,11 @@ def test_supported_images_name_their_node_agents(batch: Batch) -> None:
 def test_a_world_file_can_bring_pools(batch: Batch, world: World) -> None:
     properties = pool_body(2)["properties"]
     section = world.batch.section.model_dump(mode="json")
-    section["accounts"][0]["pools"] = [{"name": "seeded", "properties": properties}]
+    formula = pool_body(scaleSettings={"autoScale": {"formula": "$TargetDedicatedNodes=1"}})["properties"]
+    pools = [{"name": "seeded", "properties": properties}, {"name": "automatic", "properties": formula}]
+    section["accounts"][0]["pools"] = pools
     world.batch = type(world.batch).from_section(section, world)
 
     assert batch.counts("seeded") == {"idle": 2, "total": 2}
     assert batch.get("seeded")["allocationState"] == "Steady"
+    assert batch.get("automatic")["allocationState"] == "Resizing"

@@ -289,6 +289,8 @@ def seed_pool(account: BatchAccount, section: PoolSection, now: datetime) -> Poo
     born = now - _SEEDED_NODE_AGE
     pool = Pool(name=section.name, spec=spec, created=born, identity=section.identity, tags=section.tags)
     account.pools[section.name.lower()] = pool
+    if spec.scale_settings.auto_scale is not None:
+        pool.auto_scale_enabled_at = born
     image = account.images.boot_image(spec, account.vm_size(spec.vm_size)).reference
     targets = _fixed_targets(spec)
     plan = pool.boot_plan(account.settings)

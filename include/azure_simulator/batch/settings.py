@@ -69,8 +69,9 @@ class BatchSettings(BaseModel):
 
     # -- limits --------------------------------------------------------------------------------------------------------
     inter_node_limit_batch_service: Annotated[int, Field(ge=0)] = 100
+    """Nodes of a pool with inter-node communication, nodes in Microsoft's subscriptions (quota article)."""
     inter_node_limit_user_subscription: Annotated[int, Field(ge=0)] = 80
-    """Nodes of a pool with inter-node communication (quota article)."""
+    """Nodes of a pool with inter-node communication, nodes in the user's subscription (quota article)."""
 
     # -- switches ------------------------------------------------------------------------------------------------------
     legacy_managed_image_pools: bool = False
