@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from include.azure_simulator.errors import ArmError
 from include.azure_simulator.faults import Plane
 from include.azure_simulator.resources import JsonObject
+from include.azure_simulator.tags import check_tags
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
 
@@ -63,8 +64,10 @@ async def read_object(request: Request) -> JsonObject:
 def parse_body(model: type[BodyT], body: Mapping[str, JsonValue]) -> BodyT:
     """The body of an ARM request as a model.
 
-    :raises ArmError: 400 with the codes that Compute gives for unknown, missing and wrong properties.
+    :raises ArmError: 400 with the codes that ARM gives for tags, and Compute for unknown, missing and wrong properties.
     """
+    if isinstance(tags := body.get("tags"), dict):
+        check_tags(tags)
     try:
         return model.model_validate(body)
     except ValidationError as error:

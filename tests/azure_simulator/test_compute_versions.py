@@ -319,8 +319,8 @@ def test_a_version_is_protected_until_its_end_of_life(arm: Arm, world: World) ->
 def test_a_patch_changes_what_may_change(arm: Arm) -> None:
     arm.make_definition()
     arm.done(arm.put(VERSION, arm.version_body(arm.make_image(), BOTH)))
-    change = {"tags": {"old": "yes"}, "properties": {"publishingProfile": {"excludeFromLatest": True}}}
-    answer = arm.call("PATCH", VERSION, change)
+    properties = {"storageProfile": {}, "publishingProfile": {"excludeFromLatest": True}}
+    answer = arm.call("PATCH", VERSION, {"tags": {"old": "yes"}, "properties": properties})
     assert (answer.status_code, arm.done(answer)["status"]) == (200, "Succeeded")
     body = arm.get(VERSION).json()
     profile = body["properties"]["publishingProfile"]
@@ -338,8 +338,17 @@ def test_a_patch_of_tags_alone_is_done_at_once(arm: Arm) -> None:
 def test_a_patch_cannot_change_the_replication_mode(arm: Arm) -> None:
     arm.make_definition()
     arm.done(arm.put(VERSION, arm.version_body(arm.make_image())))
-    answer = arm.call("PATCH", VERSION, {"properties": {"publishingProfile": {"replicationMode": "Shallow"}}})
+    properties = {"storageProfile": {}, "publishingProfile": {"replicationMode": "Shallow"}}
+    answer = arm.call("PATCH", VERSION, {"properties": properties})
     assert error_of(answer) == (409, "PropertyChangeNotAllowed")
+
+
+def test_a_patch_of_properties_needs_the_storage_profile(arm: Arm) -> None:
+    arm.make_definition()
+    arm.done(arm.put(VERSION, arm.version_body(arm.make_image())))
+    answer = arm.call("PATCH", VERSION, {"properties": {"publishingProfile": {"excludeFromLatest": True}}})
+    assert error_of(answer) == (400, "InvalidParameter")
+    assert "storageProfile' is missing" in message_of(answer)
 
 
 def test_replicated_regions_can_be_protected(arm: Arm) -> None:

@@ -107,3 +107,24 @@ def test_every_answer_carries_request_id_and_remaining_calls(arm: Arm) -> None:
 def test_a_snapshot_look_up_by_the_name_of_a_disk_is_not_found_with_an_arm_body(arm: Arm) -> None:
     """The Azure CLI looks for a snapshot first when it is given the name of a disk."""
     assert error_of(arm.get(f"{GOLDEN}/snapshots/golden-vm-os")) == (404, "ResourceNotFound")
+
+
+@pytest.mark.parametrize(
+    ("tags", "code"),
+    [
+        ({f"t{number}": "v" for number in range(51)}, "TooManyTags"),
+        ({"a/b": "v"}, "InvalidTagNameCharacters"),
+        ({"n" * 513: "v"}, "TagNameTooLong"),
+        ({"n": "v" * 257}, "TagValueTooLong"),
+    ],
+)
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_tags_beyond_their_limits_are_refused(arm: Arm, method: str, tags: dict[str, str], code: str) -> None:
+    path = f"{IMAGES}/snapshots/s"
+    body = arm.snapshot_body(tags=tags) if method == "PUT" else {"tags": tags}
+    assert error_of(arm.call(method, path, body)) == (400, code)
+
+
+def test_tags_at_their_limits_are_accepted(arm: Arm) -> None:
+    tags = {f"t{number}": "v" for number in range(49)} | {"n" * 512: "v" * 256}
+    assert arm.put(f"{IMAGES}/snapshots/s", arm.snapshot_body(tags=tags)).status_code == 202

@@ -140,6 +140,11 @@ class Versions(Store[ImageVersion]):
         """
         if not body.properties:
             return Written(self.patch_tags(rid, body), None)
+        if "storageProfile" not in body.properties:
+            target = (
+                "galleryImageVersion.properties.storageProfile"  # required by the API files, though it cannot change
+            )
+            raise invalid_parameter(f"Required parameter '{target}' is missing (null).", target)
         version = self.require(rid)
         current = version.render(with_replication_status=False)
         tags: JsonObject = {**(version.tags if body.tags is None else body.tags)}
