@@ -1,4 +1,4 @@
-"""Routes of the Batch data plane: pools, nodes, node counts, supported images; jobs stand in :mod:`.job_routes`."""
+"""Routes of the Batch data plane: pools, nodes, node counts, supported images; jobs stand in their own modules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from include.azure_simulator.batch import job_routes, pool_writes
+from include.azure_simulator.batch import job_routes, pool_writes, schedule_routes
 from include.azure_simulator.batch.errors import BatchServiceError, invalid_body, missing_property, not_found
 from include.azure_simulator.batch.files import find_file, node_files
 from include.azure_simulator.batch.http import (
@@ -305,7 +305,7 @@ def _node_written(request: Request, pool: Pool, node: Node, status: int) -> Resp
 def _both_roots() -> APIRouter:
     """The first account answers at the root, every account below ``/accounts``."""
     both = APIRouter()
-    for part in (_plane, job_routes.plane):
+    for part in (_plane, job_routes.plane, schedule_routes.plane):
         both.include_router(part)
         both.include_router(part, prefix="/accounts/{account_name}")
     return both
