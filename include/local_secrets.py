@@ -37,8 +37,6 @@ COMPOSE_SECRETS: Mapping[str, Secret] = {
     "AIRFLOW_ADMIN_PASSWORD": password,
     "POSTGRES_PASSWORD": password,
     "REDIS_PASSWORD": password,
-    # What containers write into mounted folders shall belong to the user; 50000 is the image's own user, for root.
-    "AIRFLOW_UID": lambda: str(os.getuid() or 50000),
 }
 
 

@@ -1,0 +1,43 @@
+"""The custom role in ``docs``: the shape that ``az role definition create`` takes, and no right too many."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from include.airflow_settings import ROOT
+
+ACTION = re.compile(r"Microsoft\.(Compute|Batch|ManagedIdentity|Network)(/[a-z][A-Za-z]+)+/(read|write|action)")
+
+
+@pytest.fixture
+def role() -> dict[str, Any]:
+    return dict(json.loads((ROOT / "docs" / "custom-role.json").read_text(encoding="utf-8")))
+
+
+def test_it_has_the_fields_of_a_role_definition(role: dict[str, Any]) -> None:
+    assert set(role) == {
+        "Name", "IsCustom", "Description", "Actions", "NotActions", "DataActions", "NotDataActions", "AssignableScopes",
+    }  # fmt: skip
+    assert role["IsCustom"] is True
+    assert role["AssignableScopes"] == ["/subscriptions/00000000-0000-0000-0000-000000000000"]
+
+
+def test_every_action_is_spelled_out(role: dict[str, Any]) -> None:
+    assert [action for action in role["Actions"] if not ACTION.fullmatch(action)] == []
+    assert len(set(role["Actions"])) == len(role["Actions"])
+
+
+def test_a_gallery_image_can_be_put_on_a_pool(role: dict[str, Any]) -> None:
+    # Reader on the image is not enough: Batch wants this one right more of whoever writes the pool.
+    assert "Microsoft.Compute/disks/beginGetAccess/action" in role["Actions"]
+    assert "Microsoft.Compute/galleries/images/versions/read" in role["Actions"]
+
+
+def test_the_golden_vm_and_the_images_cannot_be_deleted(role: dict[str, Any]) -> None:
+    assert [action for action in role["Actions"] if action.endswith("/delete")] == []
+    assert "Microsoft.Compute/virtualMachines/generalize/action" not in role["Actions"]
+    assert "Microsoft.Compute/virtualMachines/write" not in role["Actions"]
