@@ -148,13 +148,16 @@ def test_data_plane_versions_of_four_years_are_answered(batch: Batch, version: s
 
 def test_older_versions_show_a_pool_in_their_own_words(batch: Batch) -> None:
     disk = {"lun": 0, "diskSizeGB": 8, "managedDisk": {"storageAccountType": "Premium_LRS"}}
-    deployment = {"virtualMachineConfiguration": machine(dataDisks=[disk])}
+    profile = {"encryptionAtHost": True}
+    deployment = {"virtualMachineConfiguration": machine(dataDisks=[disk], securityProfile=profile)}
     batch.put("nightly", {**pool_body(deploymentConfiguration=deployment), "tags": {"a": "b"}})
 
     old = batch.plane("GET", "/pools/nightly", version="2024-02-01.19.0").json()
     new = batch.plane("GET", "/pools/nightly").json()
     flat = [{"lun": 0, "diskSizeGB": 8, "storageAccountType": "premium_lrs"}]
     assert old["virtualMachineConfiguration"]["dataDisks"] == flat
+    assert "securityProfile" not in old["virtualMachineConfiguration"]
+    assert new["virtualMachineConfiguration"]["securityProfile"] == profile
     assert new["virtualMachineConfiguration"]["dataDisks"][0]["managedDisk"] == {"storageAccountType": "premium_lrs"}
     assert "tags" not in batch.call("GET", "/pools/nightly", version="2024-02-01").json()
     assert batch.call("GET", "/pools/nightly").json()["tags"] == {"a": "b"}

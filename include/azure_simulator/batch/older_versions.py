@@ -12,6 +12,9 @@ NEWEST_API = "2025-06-01"
 _DEALLOCATION_SINCE = "2024-07-01"
 """Since then nodes can be deallocated and pools have ARM tags."""
 
+_WHOLE_PROFILE = frozenset({"securityType", "encryptionAtHost", "uefiSettings"})
+"""Before 2024-07-01 the data plane knows a security profile with all of these, or none."""
+
 
 def arm_pool_in(version: str, resource: JsonObject) -> JsonObject:
     """A pool of ARM as ``version`` shows it."""
@@ -38,6 +41,9 @@ def data_plane_pool_in(version: str, pool: JsonObject) -> JsonObject:
     if version >= NEWEST_API:
         return pool
     machine = _machine(cast(JsonObject, pool["virtualMachineConfiguration"]))
+    profile = machine.get("securityProfile")
+    if version < _DEALLOCATION_SINCE and isinstance(profile, dict) and not _WHOLE_PROFILE <= profile.keys():
+        del machine["securityProfile"]
     disk = machine.get("osDisk")
     if version >= _DEALLOCATION_SINCE and isinstance(disk, dict) and "ephemeralOSDiskSettings" in disk:
         # 2024-07-01.20.0 alone writes this value as ARM does.
