@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
-from include.local_airflow import TRIGGERER
+from include.local_airflow import ADMIN, API_SERVER, TRIGGERER, LocalAirflow, free_port
 
 from .real_airflow import CELERY, RealAirflow, celery_services
 
@@ -118,3 +119,22 @@ def test_celery_runs_tasks_and_leaves_nothing_behind(start_airflow: Callable[...
 
         assert len(living) > len(CELERY)
         assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in living)
+
+
+def test_logins_of_docker_compose_work(tmp_path: Path) -> None:
+    fab = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+    airflow = LocalAirflow(tmp_path, port=free_port(), environment={"AIRFLOW__CORE__AUTH_MANAGER": fab})
+    try:
+        airflow.prepare()
+        person = ("--username", ADMIN, "--firstname", "A", "--lastname", "B", "--email", "admin@localhost")
+        airflow.run("users", "create", "--role", "Admin", *person, "--password", airflow.password, timeout_seconds=120)
+        airflow.start_component(API_SERVER)
+        airflow.wait_until_healthy(timeout_seconds=120)
+        with airflow.client() as client:
+            answer = client.get("/api/v2/dags")
+        refused = httpx.get(f"{airflow.url}/api/v2/dags")
+    finally:
+        airflow.stop()
+
+    assert answer.status_code == httpx.codes.OK
+    assert refused.status_code == httpx.codes.UNAUTHORIZED
