@@ -42,7 +42,7 @@ def data_plane_pool_in(version: str, pool: JsonObject) -> JsonObject:
         return pool
     machine = _machine(cast(JsonObject, pool["virtualMachineConfiguration"]))
     profile = machine.get("securityProfile")
-    if version < _DEALLOCATION_SINCE and isinstance(profile, dict) and not _WHOLE_PROFILE <= profile.keys():
+    if version < _DEALLOCATION_SINCE and isinstance(profile, dict) and not profile.keys() >= _WHOLE_PROFILE:
         del machine["securityProfile"]
     disk = machine.get("osDisk")
     if version >= _DEALLOCATION_SINCE and isinstance(disk, dict) and "ephemeralOSDiskSettings" in disk:
