@@ -134,6 +134,17 @@ class TestFind:
         assert version.target_regions == {"northeurope": 3}
         assert version.source_id == "/image"
 
+    def test_the_snapshots_of_a_managed_image_stand_in_the_order_of_its_disks(
+        self, wire: Wire, hook: ComputeHook
+    ) -> None:
+        disks = [{"lun": 1, "snapshot": {"id": "/one"}}, {"lun": 0, "snapshot": {"id": "/zero"}}]
+        storage = {"osDisk": {"snapshot": {"id": "/os"}}, "dataDisks": disks}
+        body = {"id": "/i", "name": "i", "location": "l", "properties": {"storageProfile": storage}}
+        wire.script(Answer(body=body))
+        image = hook.managed_image("images", "i")
+        assert image is not None
+        assert image.snapshot_ids == ("/os", "/zero", "/one")
+
     def test_a_failed_background_copy_is_told(self, wire: Wire, hook: ComputeHook) -> None:
         failure = {"errorCode": "CopySourceNotFound", "errorMessage": "gone"}
         properties = {"creationData": {"createOption": "Copy"}, "copyCompletionError": failure}

@@ -34,8 +34,7 @@ class ComputeHook(AzureHook):
             disks = {}
             for disk_id in compute_facts.disk_ids(vm):
                 parts = _parse(disk_id)
-                owner = self.compute_client(parts["subscription"])
-                disks[disk_id.lower()] = owner.disks.get(parts["resource_group"], parts["name"]).as_dict()
+                disks[disk_id.lower()] = client.disks.get(parts["resource_group"], parts["name"]).as_dict()
         return compute_facts.golden_vm(vm, disks)
 
     def begin_deallocate(self, group: str, name: str) -> PendingOperation:
