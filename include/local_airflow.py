@@ -47,6 +47,8 @@ ADMIN = "admin"
 _HEALTH_KEYS = {SCHEDULER: "scheduler", DAG_PROCESSOR: "dag_processor", TRIGGERER: "triggerer"}
 _LOG_TAIL_LINES = 15
 _POLL_SECONDS = 0.2
+_KILL_SECONDS = 10
+"""How long a killed process may take to vanish; one that hangs in the kernel is given up then."""
 
 
 class LocalAirflowError(Exception):
@@ -355,9 +357,7 @@ def _kill(processes: Iterable[psutil.Process]) -> None:
 
 
 def _kill_sessions(sessions: set[int]) -> None:
-    for _ in range(10):  # a process may fork while its session is being killed
-        members = list(_members(sessions))
-        if not members:
-            return
-        _kill(members)
-        psutil.wait_procs(members, timeout=3)
+    deadline = time.monotonic() + _KILL_SECONDS
+    while (members := list(_members(sessions))) and time.monotonic() < deadline:
+        _kill(members)  # again and again, since a process may fork while its session is being killed
+        time.sleep(0.02)
