@@ -182,7 +182,11 @@ class AsyncAzureHook(_Clients):
         return self._given_connection
 
     async def arm_client(self) -> AsyncARMPipelineClient:
-        """Return a bare ARM client: triggers only read, and the Compute SDK costs 108 MB and a second."""
+        """Return a bare ARM client.
+
+        Triggers only read; azure-mgmt-compute would cost the triggerer 20 MB and 0.1 s of CPU, or 110 MB and 0.7 s
+        where its bytecode cannot be cached.
+        """
         if (client := self._clients.get("arm")) is None:
             from azure.mgmt.core import AsyncARMPipelineClient
 
