@@ -19,6 +19,8 @@ from include.azure_simulator.serving import listen, server_for
 from include.azure_simulator.settings import SimulatorSettings
 from include.azure_simulator.world import SAMPLE_WORLD, World
 
+_HIGHEST_PORT = 65_535  # a higher one would wrap around and silently become another port
+
 
 class StartError(Exception):
     """Why the simulator cannot start, in one line."""
@@ -28,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the result is the exit status."""
     options = _parser().parse_args(arguments)
     try:
+        if not 0 <= options.port <= _HIGHEST_PORT:
+            raise StartError(f"--port {options.port}: a port is a number from 0 to {_HIGHEST_PORT}")
         world = _world(options)
         if options.describe:
             print(json.dumps(describe(world, _url(options, options.port)), indent=2))

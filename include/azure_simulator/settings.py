@@ -86,6 +86,9 @@ class ComputeSettings(SettingsModel):
         default=429, description="status when that limit is reached; Microsoft does not publish it"
     )
     incremental_snapshots_per_disk: int = Field(default=500, ge=1, description="documented limit")
+    galleries_per_region: int = Field(default=100, ge=1, description="documented limit of a subscription")
+    definitions_per_region: int = Field(default=1_000, ge=1, description="documented limit of a subscription")
+    versions_per_region: int = Field(default=10_000, ge=1, description="documented limit of a subscription")
     replicas_per_version: int = Field(default=100, ge=1, description="documented limit")
     image_size_limit_gib: int = Field(default=2048, ge=1, description="all disks of a version, Full replication")
     data_disk_limit_gib: int = Field(default=1024, ge=1, description="one data disk of a version")

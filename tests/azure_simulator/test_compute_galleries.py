@@ -158,3 +158,20 @@ def test_a_definition_may_count_a_deleted_version_for_a_while(arm: Arm, world: W
     assert error_of(arm.call("DELETE", DEFINITION)) == (409, "CannotDeleteResource")
     world.clock.advance(timedelta(minutes=3))
     assert arm.call("DELETE", DEFINITION).status_code == 202
+
+
+@pytest.mark.parametrize("setting", ["galleries_per_region", "definitions_per_region", "versions_per_region"])
+def test_a_region_has_room_for_so_many_only(arm: Arm, world: World, setting: str) -> None:
+    """Trap 30: the quota of image versions was hit, and no build could publish any more."""
+    world.settings = world.settings.patched({"compute": {setting: 1}})
+    arm.make_definition()
+    image = arm.make_image()
+    arm.done(arm.put(VERSION, arm.version_body(image)))
+    identifier = {"publisher": "team", "offer": "golden", "sku": "second"}
+    answers = {
+        "galleries_per_region": arm.put(f"{IMAGES}/galleries/second", {"location": "westeurope"}),
+        "definitions_per_region": arm.put(f"{GALLERY}/images/second", arm.definition_body(identifier=identifier)),
+        "versions_per_region": arm.put(f"{DEFINITION}/versions/2.0.0", arm.version_body(image)),
+    }
+    refused = {name: error_of(answer) for name, answer in answers.items() if answer.status_code >= 400}
+    assert refused == {setting: (409, "OperationNotAllowed")}

@@ -66,6 +66,11 @@ def test_a_port_in_use_is_one_line_and_status_1(capsys: pytest.CaptureFixture[st
     assert errors == [f"azure_simulator: cannot listen on 127.0.0.1:{port}: Address already in use"]
 
 
+def test_a_port_that_cannot_be_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--port", "99999", "--describe"]) == 1
+    assert capsys.readouterr().err == "azure_simulator: --port 99999: a port is a number from 0 to 65535\n"
+
+
 @pytest.mark.parametrize(
     ("option", "content", "problem"),
     [

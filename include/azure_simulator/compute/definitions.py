@@ -131,6 +131,8 @@ class Galleries(Store[Gallery]):
         location = checked_location(self._world, rid, body.location, existing)
         if existing is not None and existing.provisioning_state is ProvisioningState.DELETING:
             raise concurrent_request()
+        if existing is None:
+            self.check_room(rid, location, self._world.settings.compute.galleries_per_region)
         gallery = existing or Gallery(rid, location, {}, ProvisioningState.CREATING)
         gallery.tags = dict(body.tags or {})
         gallery.properties = body.properties.to_json()
@@ -182,6 +184,8 @@ class Definitions(Store[ImageDefinition]):
         wanted = self._definition(rid, location, body, api_version)
         if existing is not None:
             _check_unchanged(existing, wanted)
+        else:
+            self.check_room(rid, location, self._world.settings.compute.definitions_per_region)
         self._check_identifier(wanted)
         saved = existing or wanted
         saved.tags, saved.properties, saved.features = wanted.tags, wanted.properties, wanted.features

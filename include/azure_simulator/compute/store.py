@@ -130,6 +130,18 @@ class Store(Generic[ResourceT]):
             resource.tags = dict(body.tags)
         return resource
 
+    def check_room(self, rid: ResourceId, location: str, limit: int) -> None:
+        """Refuse one more resource than a subscription may have in a region. The code is not published.
+
+        :raises ArmError: 409 ``OperationNotAllowed``.
+        """
+        count = sum(1 for resource in self.within(rid.subscription) if resource.location == location)
+        if count >= limit:
+            raise not_allowed(
+                f"Operation could not be completed as it results in exceeding the quota of {limit} resources of type "
+                f"'{self.full_type}' in the subscription and region '{location}'."
+            )
+
     def add(self, resource: ResourceT) -> None:
         """Keep a resource."""
         self._by_key[resource.rid.key] = resource

@@ -129,6 +129,8 @@ class Versions(Store[ImageVersion]):
         replicas = self._replicas(body.properties.publishing_profile, location)
         if existing is not None and existing.provisioning_state is ProvisioningState.SUCCEEDED:
             return self._update(existing, body, replicas)
+        if existing is None:
+            self.check_room(rid, location, self._world.settings.compute.versions_per_region)
         source = resolve_source(self._world, definition, body.properties.storage_profile, location, api_version)
         self._check_source_free(source)
         return self._create(rid, location, definition, body, source, replicas)
