@@ -23,7 +23,7 @@ demo: $(VENV)/.runtime  ## Airflow and the simulated Azure on this machine (EXIT
 	  $(if $(PORT),--port $(PORT)) $(if $(SIMULATOR_PORT),--simulator-port $(SIMULATOR_PORT))
 
 test: $(VENV)/.dev  ## all tests (ARGS="tests/rules -k verdict" for some)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.dev  ## style and types
 	@$(BIN)/ruff check --quiet
