@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
@@ -33,20 +34,150 @@ SPEED = 1200.0
 """Twenty simulated minutes a second: a gallery version takes less than a second."""
 
 
+COMPUTE = "resourceGroups/images/providers/Microsoft.Compute"
+ACCOUNT = "resourceGroups/batch/providers/Microsoft.Batch/batchAccounts/goldenbatch"
+DEFINITION = f"{COMPUTE}/galleries/golden_gallery/images/small"
+API_VERSIONS = {
+    "/pools": "2025-06-01",
+    "/snapshots": "2026-03-02",
+    "/disks": "2026-03-02",
+    "/galleries": "2026-03-03",
+    "/virtualMachines": "2026-04-01",
+    "/images": "2026-04-01",
+}
+
+OLD, NEW = "2026.1101.20005", "2026.1121.20005"
+"""Versions that :meth:`Cloud.make_version` may make before a run."""
+
+
 @dataclass
 class Cloud:
-    """A live simulator that the sample connection leads to."""
+    """A live simulator that the sample connection leads to, and what a test may do to it behind the run's back."""
 
     world: World
     url: str
+
+    @property
+    def subscription(self) -> str:
+        return next(iter(self.world.subscriptions))
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Return every request with its answer, in order, as the simulator logs it."""
+        return [json.loads(line) for line in self.world.traffic.lines()]
 
     def writes(self) -> list[str]:
         """Return method and path of every request that changed something, in order."""
         return [
             f"{entry['method']} {entry['url'].split('?')[0].removeprefix(self.url)}"
-            for entry in map(json.loads, self.world.traffic.lines())
+            for entry in self.requests()
             if entry["method"] not in ("GET", "HEAD")
         ]
+
+    def forget(self) -> None:
+        """Forget the requests so far: those of a test's own arrangements."""
+        self.control("DELETE", "log")
+
+    # -- control -------------------------------------------------------------------------------------------------------
+
+    def control(self, method: str, what: str, body: object = None) -> None:
+        httpx.request(method, f"{self.url}/_simulator/{what}", json=body).raise_for_status()
+
+    def freeze(self) -> None:
+        """Let time pass by :meth:`advance` only."""
+        self.control("PATCH", "clock", {"speed": 0})
+
+    def advance(self, **span: float) -> None:
+        self.control("PATCH", "clock", {"advance": timedelta(**span).total_seconds()})
+
+    def fault(self, **fault: object) -> None:
+        self.control("POST", "faults", fault)
+
+    def allocation(self, **script: object) -> None:
+        self.control("POST", "allocations", {"pool": "small", **script})
+
+    def configure(self, **settings: object) -> None:
+        self.control("PATCH", "settings", settings)
+
+    # -- other people's calls ------------------------------------------------------------------------------------------
+
+    def arm(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Call a path below the subscription, as somebody else would."""
+        version = next(version for kind, version in API_VERSIONS.items() if kind in path)
+        url = f"{self.url}/subscriptions/{self.subscription}/{path}"
+        answer = httpx.request(method, url, params={"api-version": version}, json=body)
+        assert answer.status_code < 300, answer.text
+        return dict(answer.json()) if answer.content else {}
+
+    def plane(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Call the Batch data plane."""
+        answer = httpx.request(method, f"{self.url}{path}", params={"api-version": "2025-06-01"}, json=body)
+        assert answer.status_code < 300, answer.text
+        return dict(answer.json()) if answer.content else {}
+
+    def make_version(self, name: str = NEW) -> str:
+        """Make an image version of the golden VM's OS disk; returns its ARM id."""
+        snapshot = f"{COMPUTE}/snapshots/by-hand-{name}"
+        disk = f"/subscriptions/{self.subscription}/resourceGroups/golden/providers/Microsoft.Compute/disks"
+        copy = {"createOption": "Copy", "sourceResourceId": f"{disk}/golden-vm-os"}
+        body = {"location": "westeurope", "properties": {"creationData": copy, "incremental": True}}
+        self.arm("PUT", snapshot, body)
+        properties = {
+            "osType": "Linux",
+            "osState": "Generalized",
+            "hyperVGeneration": "V2",
+            "identifier": {"publisher": "GoldenPools", "offer": "small", "sku": "golden"},
+            "features": [{"name": "SecurityType", "value": "Standard"}],
+        }
+        self.arm("PUT", DEFINITION, {"location": "westeurope", "properties": properties})
+        self.advance(minutes=5)
+        source = {"osDiskImage": {"source": {"id": f"/subscriptions/{self.subscription}/{snapshot}"}}}
+        regions = [{"name": "westeurope", "regionalReplicaCount": 1}]
+        properties = {"storageProfile": source, "publishingProfile": {"targetRegions": regions}}
+        self.arm("PUT", f"{DEFINITION}/versions/{name}", {"location": "westeurope", "properties": properties})
+        self.advance(hours=1)
+        return f"/subscriptions/{self.subscription}/{DEFINITION}/versions/{name}"
+
+    def make_pool(self, image: str, *, dedicated: int = 0, spot: int = 0, **properties: object) -> None:
+        """Make the pool ``small`` on an image, and wait until its nodes are idle."""
+        machine = {"imageReference": {"id": image}, "nodeAgentSkuId": "batch.node.ubuntu 24.04"}
+        body = {
+            "properties": {
+                "vmSize": "STANDARD_D2S_V5",
+                "deploymentConfiguration": {"virtualMachineConfiguration": machine},
+                "scaleSettings": {"fixedScale": _fixed(dedicated, spot)},
+                **properties,
+            }
+        }
+        self.arm("PUT", f"{ACCOUNT}/pools/small", body)
+        self.advance(minutes=30)
+        self.forget()
+
+    def resize(self, *, dedicated: int, spot: int = 0) -> None:
+        """Resize the pool, as somebody else would."""
+        body = {"properties": {"scaleSettings": {"fixedScale": _fixed(dedicated, spot)}}}
+        self.arm("PATCH", f"{ACCOUNT}/pools/small", body)
+
+    def delete_pool(self) -> None:
+        self.arm("DELETE", f"{ACCOUNT}/pools/small")
+
+    def pool(self) -> dict[str, Any]:
+        """Return the pool as ARM shows it."""
+        return self.arm("GET", f"{ACCOUNT}/pools/small")
+
+    def node_images(self) -> list[str]:
+        """Return what each node of the pool really runs on."""
+        nodes = self.plane("GET", "/pools/small/nodes")["value"]
+        return [node["virtualMachineInfo"]["imageReference"]["virtualMachineImageId"] for node in nodes]
+
+    def run_task(self, *, minutes: int) -> None:
+        """Let a task run on a node of the pool for so long."""
+        self.plane("POST", "/jobs", {"id": "work", "poolInfo": {"poolId": "small"}})
+        self.plane("POST", "/jobs/work/tasks", {"id": "long", "commandLine": f"/bin/sleep {minutes * 60}"})
+        self.advance(seconds=1)
+
+
+def _fixed(dedicated: int, spot: int) -> dict[str, Any]:
+    return {"targetDedicatedNodes": dedicated, "targetLowPriorityNodes": spot, "resizeTimeout": "PT15M"}
 
 
 @pytest.fixture
@@ -88,7 +219,10 @@ class FakeStore:
 
 @dataclass
 class Run:
-    """One DAG run: XComs and task state stores of its tasks."""
+    """One DAG run: XComs and task state stores of its tasks, and the triggers they waited on with their arguments.
+
+    :param in_waits: what happens in the waits to come, one for each, before their triggers look
+    """
 
     spec: PoolSpec
     pool: str = "small"
@@ -99,6 +233,8 @@ class Run:
     stores: dict[str, FakeStore] = field(default_factory=dict)
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
     deferrals: list[str] = field(default_factory=list)
+    kwargs: list[dict[str, Any]] = field(default_factory=list)
+    in_waits: Iterable[Callable[[], object]] = ()
 
     def __post_init__(self) -> None:
         plan = make_plan(
@@ -128,27 +264,33 @@ class Run:
     def do(self, task: BaseOperator) -> Any:
         """Run a task to its end, through all its waits; returns its XCom."""
         self.xcoms.pop(task.task_id, None)  # Airflow clears XComs when a try starts
+        coming = iter(self.in_waits)
         context = self.context(task)
         method, arguments = task.execute, {}
         while True:
             try:
                 result = method(context, **arguments)
-            except TaskDeferred as deferred:
-                self.deferrals.append(type(deferred.trigger).__name__)
-                assert deferred.timeout is not None, "a wait without a deadline"
-                event = fire(reborn(deferred.trigger))
-                if isinstance(event, TaskSuccessEvent):
-                    # Airflow 3.3.2 encodes the XCom of a task that ends in the triggerer twice.
-                    result = json.dumps((event.xcoms or {}).get("return_value"))
-                else:
-                    method = getattr(task, deferred.method_name)
-                    arguments = {"event": json.loads(json.dumps(event.payload))}
-                    continue
             except AirflowSkipException as skipped:
                 return f"skipped: {skipped}"
-            if result is not None:
-                self.xcoms[task.task_id] = json.loads(json.dumps(result))
-            return self.xcom(task.task_id)
+            except TaskDeferred as deferred:
+                wait = deferred
+            else:
+                return self._finished(task, result)
+            self.deferrals.append(type(wait.trigger).__name__)
+            self.kwargs.append(wait.trigger.serialize()[1])
+            assert wait.timeout is not None, "a wait without a deadline"
+            next(coming, lambda: None)()
+            event = fire(reborn(wait.trigger))
+            if isinstance(event, TaskSuccessEvent):
+                # Airflow 3.3.2 encodes the XCom of a task that ends in the triggerer twice.
+                return self._finished(task, json.dumps((event.xcoms or {}).get("return_value")))
+            method = getattr(task, wait.method_name)
+            arguments = {"event": json.loads(json.dumps(event.payload))}
+
+    def _finished(self, task: BaseOperator, result: Any) -> Any:
+        if result is not None:
+            self.xcoms[task.task_id] = json.loads(json.dumps(result))
+        return self.xcom(task.task_id)
 
     def do_with_retries(self, task: BaseOperator) -> Any:
         """Run a task as Airflow does under the project's retry policy: busy is tried again, up to three times."""

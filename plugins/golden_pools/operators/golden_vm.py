@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +144,8 @@ class SnapshotGoldenVmOperator(ImageStageOperator):
                 return PendingOperation.from_dict(kept)
         self.log.info("Snapshot %s of disk %s (%s GiB) begins", name, disk.name, disk.size_gib or "?")
         assert disk.id is not None  # preflight refuses unmanaged disks
-        return hook.begin_snapshot(group, name, location=vm.location, source_id=disk.id, tags=plan.tags)
+        begun = hook.begin_snapshot(group, name, location=vm.location, source_id=disk.id, tags=plan.tags)
+        return replace(begun, what=f"{begun.what} of disk {disk.name}")
 
 
 def snapshot_set(plan: RunPlan, vm: GoldenVm) -> dict[str, Any]:

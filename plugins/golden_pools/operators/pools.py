@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from golden_pools.errors import OwnershipError, ResizeGaveUpError
+from golden_pools.errors import GoldenPoolsError, OwnershipError, ResizeGaveUpError
 from golden_pools.operators.base import GRACE, StageOperator, StateStore, now
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.refresh import StepKind, refresh_step
@@ -64,6 +64,10 @@ class PoolStageOperator(StageOperator):
         )
 
     def execute(self, context: Context) -> dict[str, Any] | None:
+        """Begin, or begin again after a retry or a clear."""
+        return self.turn(context)
+
+    def turn(self, context: Context) -> dict[str, Any] | None:
         """Take the next step.
 
         Where the answer to a write of ours was lost, its repetition meets our own change and looks like somebody
@@ -104,9 +108,18 @@ class RefreshPoolOperator(PoolStageOperator):
     goes on from whatever state the pool is in.
 
     :raises ResizeGaveUpError: the pool was not empty by the drain deadline
+    :raises OwnershipError: somebody else resized the pool meanwhile
     """
 
     ui_color = "#e3f1ee"
+
+    def execute(self, context: Context) -> dict[str, Any] | None:
+        """Begin; a try that finds the drain deadline of an earlier one over gets a deadline of its own."""
+        store = StateStore(context, self.plan_for_writing(context).image_id)
+        until = store.read().get("drain_until")
+        if until and datetime.fromisoformat(until) <= now():
+            store.keep(drain_until=None)
+        return self.turn(context)
 
     def next_step(self, context: Context) -> dict[str, Any] | None:
         """Return the action and the image before, as soon as the pool is on the image."""
@@ -147,11 +160,10 @@ class RefreshPoolOperator(PoolStageOperator):
             kept = store.keep(drain_until=(now() + limit).isoformat(), drain_attempts=0)
         left = datetime.fromisoformat(kept["drain_until"]) - now()
         if left <= timedelta(0):
-            store.keep(drain_until=None)  # a clear of the task starts a new deadline
             raise ResizeGaveUpError(
                 "The pool was not empty by the drain deadline",
                 resource=pool.id,
-                answer=f"{pool.current_total} nodes are still there after {duration(limit)}",
+                answer=f"{pool.current_total} node(s) still there after {duration(limit)}",
                 advice=(
                     "let the running tasks end and clear this task, or trigger the run again with "
                     "refresh.deallocation: requeue in the spec"
@@ -173,8 +185,8 @@ class RefreshPoolOperator(PoolStageOperator):
         if event and "verdict" in event:
             verdict = Verdict.from_dict(event["verdict"])
             if verdict.kind in (VerdictKind.GIVE_UP, VerdictKind.OWNED_BY_OTHER):
-                raise gave_up("The pool could not be emptied", self.plan(context), verdict)
-        return self.execute(context)
+                raise failure_of(verdict, self.plan(context), "The pool could not be emptied")
+        return self.turn(context)
 
 
 class ResizePoolOperator(PoolStageOperator):
@@ -219,23 +231,20 @@ class ResizePoolOperator(PoolStageOperator):
     def go_on(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         """Resume after a wait that did not simply reach the targets."""
         self.raise_failure(context, event)
-        plan = self.plan(context)
         if not event or "verdict" not in event:
-            return self.execute(context)
+            return self.turn(context)
+        plan = self.plan(context)
+        store = StateStore(context, self._key(plan))
         verdict = Verdict.from_dict(event["verdict"])
         if verdict.kind is VerdictKind.RESIZE_AGAIN:
             self.log.warning("Resizing again (%s): %s", verdict.code, verdict.reason)
-            StateStore(context, self._key(plan)).keep(request=None)
-            return self.execute(context)
+            store.keep(request=None, finished=store.read().get("finished", 0) + 1)
+            return self.turn(context)
+        store.keep(request=None, finished=0)  # a clear of the task starts anew
         if verdict.kind is VerdictKind.PARTIAL:
             self.log.warning("The pool has an acceptable share: %s. %s", verdict.reason, verdict.advice)
-            return {"verdict": verdict.kind.value, "reason": verdict.reason}
-        if verdict.kind is VerdictKind.OWNED_BY_OTHER:
-            raise OwnershipError(
-                "Somebody else resized the pool", resource=plan.pool_id, answer=verdict.reason, advice=verdict.advice
-            )
-        StateStore(context, self._key(plan)).keep(request=None, attempts=0)  # a clear of the task starts anew
-        raise gave_up("The pool did not reach its targets", plan, verdict)
+            return dict(event["result"])
+        raise failure_of(verdict, plan, "The pool did not reach its targets")
 
     def _key(self, plan: RunPlan) -> str:
         return f"resize to {plan.targets.dedicated} and {plan.targets.spot}"
@@ -256,11 +265,11 @@ class ResizePoolOperator(PoolStageOperator):
 
     def _send(self, hook: BatchHook, store: StateStore, pool: Pool, plan: RunPlan) -> ResizeRequest:
         settings = plan.spec.resize
-        attempt = int(store.read().get("attempts", 0)) + 1
+        attempt = int(store.read().get("finished", 0)) + 1
         timeout = resize_timeout(settings, plan.targets.total)
         # Kept before the PATCH: should its answer be lost, the next try recognises the resize by its new start.
         before = ResizeRequest.sent(pool, pool, targets=plan.targets, settings=settings, attempt=attempt)
-        store.keep(request=before.to_dict(), attempts=attempt)
+        store.keep(request=before.to_dict())
         self.log.info(
             "Resize %d of %d: from %d dedicated and %d Spot nodes to %s, timeout %s",
             attempt,
@@ -286,8 +295,15 @@ class ResizePoolOperator(PoolStageOperator):
         )
 
 
-def gave_up(what: str, plan: RunPlan, verdict: Verdict) -> ResizeGaveUpError:
-    """Return the error of a verdict that ends the stage."""
+def failure_of(verdict: Verdict, plan: RunPlan, what: str) -> GoldenPoolsError:
+    """Return the error of a verdict that ends the stage.
+
+    :param what: what did not succeed, one sentence without a full stop at the end
+    """
+    if verdict.kind is VerdictKind.OWNED_BY_OTHER:
+        return OwnershipError(
+            "Somebody else resized the pool", resource=plan.pool_id, answer=verdict.reason, advice=verdict.advice
+        )
     return ResizeGaveUpError(
         what, resource=plan.pool_id, answer=f"{verdict.code}: {verdict.reason}", advice=verdict.advice
     )

@@ -21,10 +21,12 @@ from golden_pools.spec.model import Image, PoolSpec, Publish, Strategy, Targets,
 PARAMS = ("dedicated", "spot", "refresh_strategy", "image_version", "plan_only")
 """Keys of the manual trigger's form, and the only keys that a run's conf may have."""
 
-_VERSION = re.compile(r"^\d{1,10}\.\d{1,10}\.\d{1,10}$")
+_LARGEST_VERSION_NUMBER = 2_147_483_647
+"""Each of the three numbers is a 32-bit integer ("Azure Compute Gallery", image versions)."""
+
 _VERSION_ID = re.compile(
-    r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Compute/galleries/[^/]+/images/[^/]+"
-    r"/versions/\d{1,10}\.\d{1,10}\.\d{1,10}$",
+    r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Compute/galleries/[^/]+/images/[^/]+"
+    r"/versions/(?P<version>[^/]+)",
     re.IGNORECASE,
 )
 
@@ -222,12 +224,19 @@ def _unknown(key: str) -> str:
 
 
 def _version_id(spec: PoolSpec, version: str, faults: list[str]) -> str | None:
-    if _VERSION_ID.match(version):
+    whole = _VERSION_ID.fullmatch(version)
+    if whole and _is_version(whole["version"]):
         return version
-    if _VERSION.match(version) and spec.image.publish is Publish.GALLERY:
+    if _is_version(version) and spec.image.publish is Publish.GALLERY:
         return f"{definition_id(spec)}/versions/{version}"
     faults.append(
         f"image_version is {version!r}; allowed: Major.Minor.Patch of the spec's own definition, "
         "or the full ARM id of a version"
     )
     return None
+
+
+def _is_version(text: str) -> bool:
+    """Return whether ``text`` is ``Major.Minor.Patch``."""
+    numbers = re.fullmatch(r"([0-9]{1,10})\.([0-9]{1,10})\.([0-9]{1,10})", text)
+    return numbers is not None and all(int(number) <= _LARGEST_VERSION_NUMBER for number in numbers.groups())

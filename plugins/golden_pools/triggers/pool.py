@@ -34,7 +34,7 @@ LONGEST_BACK_OFF_SECONDS = 300.0
 """Longest interval between two polls of an account that does not answer."""
 
 REFUSALS = 3
-"""Polls refused since the last good one (permission, account gone) that end the waits: one may be a hiccup."""
+"""Polls in a row without the pool, or refused since the last good one, that end a wait: one may be a hiccup."""
 
 
 @dataclass(frozen=True)
@@ -103,18 +103,19 @@ class AccountTrigger(BaseEventTrigger):
 
         await asyncio.sleep(FIRST_LOOK_SECONDS)
         async with AsyncBatchHook(kwargs["connection"], kwargs["subscription"]) as hook:
-            interval = wait = DEFAULT_INTERVAL_SECONDS
+            interval, failures = DEFAULT_INTERVAL_SECONDS, 0
             while True:
                 try:
                     interval = (await hook.connection()).poll_seconds
                     pools = await hook.pools(kwargs["resource_group"], kwargs["account"])
                     nodes = await hook.node_counts(kwargs["resource_group"], kwargs["account"])
                 except GoldenPoolsError as failure:
+                    failures += 1
                     asked = failure.retry_after_seconds or 0.0 if isinstance(failure, AzureBusyError) else 0.0
-                    wait = min(LONGEST_BACK_OFF_SECONDS, max(2 * wait, asked))
+                    wait = min(LONGEST_BACK_OFF_SECONDS, max(interval * 2.0 ** min(failures, 10), asked))
                     yield AccountView({}, {}, failure)
                 else:
-                    wait = interval
+                    failures, wait = 0, interval
                     yield AccountView(
                         {pool.name.lower(): pool for pool in pools},
                         {name.lower(): seen for name, seen in nodes.items()},
@@ -128,7 +129,9 @@ class AccountTrigger(BaseEventTrigger):
             async for event in events:
                 yield event
 
-    async def filter_shared_stream(self, shared_stream: AsyncIterator[AccountView]) -> AsyncGenerator[TriggerEvent, None]:
+    async def filter_shared_stream(
+        self, shared_stream: AsyncIterator[AccountView]
+    ) -> AsyncGenerator[TriggerEvent, None]:
         """Yield the one event that ends this task's wait."""
         clock = asyncio.get_running_loop().time
         subscribed = clock()
@@ -234,7 +237,7 @@ class ResizeTrigger(AccountTrigger):
             return TaskSuccessEvent(xcoms={"return_value": resize_result(self._resize, verdict, pool)})
         if verdict.kind is VerdictKind.RESIZE_AGAIN and not self._paused(verdict.delay):
             return None
-        return TriggerEvent({"verdict": verdict.to_dict()})
+        return TriggerEvent({"verdict": verdict.to_dict(), "result": resize_result(self._resize, verdict, pool)})
 
     def _paused(self, delay: timedelta) -> bool:
         """Return whether the pause before the next resize is over; it passes here, not on a worker."""
@@ -266,6 +269,7 @@ class NodesTrigger(AccountTrigger):
         self.dedicated = dedicated
         self.spot = spot
         self.share = share
+        self._absent = 0
 
     def own_arguments(self) -> dict[str, Any]:
         """Return the arguments of this trigger beside the base's."""
@@ -274,6 +278,15 @@ class NodesTrigger(AccountTrigger):
     def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
         """Return an event when the nodes are ready, or cannot become it."""
         targets = Targets(dedicated=self.dedicated, spot=self.spot)
+        self._absent = 0 if pool and pool.provisioning_state.casefold() != "deleting" else self._absent + 1
+        if self._absent >= REFUSALS:
+            return failed(
+                ResizeGaveUpError(
+                    "The pool is being deleted, or does not exist",
+                    resource=pool.id if pool else self.pool,
+                    advice="find out who deleted it, then trigger the run again: it makes the pool anew",
+                )
+            )
         if pool is not None:
             self.say(headcount(pool, nodes, targets))
         verdict = judge_nodes(nodes, targets, share=self.share, waited=self.elapsed(), allowed=self.allowed())
