@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from itertools import repeat
 
-import httpx
 import pytest
 from golden_pools.errors import AzureBusyError, OwnershipError, ResizeGaveUpError
 from golden_pools.operators import pools
@@ -32,10 +32,11 @@ def refresh() -> RefreshPoolOperator:
     return RefreshPoolOperator(task_id="refresh")
 
 
-def sent(cloud: Cloud, method: str = "PATCH") -> list[dict[str, object]]:
-    """Return the properties that were sent to the pool, in order."""
-    bodies = [entry["request_body"] for entry in cloud.requests() if entry["method"] == method]
-    return [httpx.Response(200, text=body).json()["properties"] for body in bodies]
+def scales_sent(cloud: Cloud) -> list[dict[str, object]]:
+    """Return the ``fixedScale`` of every resize that was asked for, in order."""
+    bodies = [json.loads(entry["request_body"]) for entry in cloud.requests() if entry["method"] == "PATCH"]
+    properties = [body["properties"] for body in bodies]
+    return [changed["scaleSettings"]["fixedScale"] for changed in properties if "scaleSettings" in changed]
 
 
 def test_a_pool_with_nodes_is_drained_and_changed_and_its_new_nodes_run_the_new_version(
@@ -67,9 +68,9 @@ def test_the_drain_treats_running_tasks_as_the_spec_says(
     run = Run(with_refresh(spec, deallocation=option), conf={"image_version": NEW})
     run.in_waits = [lambda: cloud.advance(minutes=10)]
     run.do(refresh())
-    drain = sent(cloud)[0]["scaleSettings"]
-    assert drain["fixedScale"]["targetDedicatedNodes"] == 0  # type: ignore[index]
-    assert drain["fixedScale"]["nodeDeallocationOption"] == wire  # type: ignore[index]
+    (drain,) = scales_sent(cloud)
+    assert drain["targetDedicatedNodes"] == 0
+    assert drain["nodeDeallocationOption"] == wire
 
 
 def with_refresh(spec: PoolSpec, **refresh: object) -> PoolSpec:
@@ -133,7 +134,9 @@ class Tomorrow(datetime):
         return datetime.now(tz) + timedelta(days=1)  # type: ignore[arg-type]
 
 
-def drained_too_long(cloud: Cloud, run: Run, monkeypatch: pytest.MonkeyPatch) -> pytest.ExceptionInfo[ResizeGaveUpError]:
+def drained_too_long(
+    cloud: Cloud, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> pytest.ExceptionInfo[ResizeGaveUpError]:
     """Let a drain end with nodes that still work, after the deadline."""
 
     def after_the_deadline() -> None:

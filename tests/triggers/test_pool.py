@@ -1,0 +1,300 @@
+"""Waits for pools: one poll for many, what a poll that fails means, deadlines, and what the log says meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+from airflow.triggers.shared_stream import SharedStreamManager
+from golden_pools.errors import AzureBusyError, AzureRefusedError, GoldenPoolsError, ResizeGaveUpError, from_dict
+from golden_pools.triggers import pool as triggers
+from golden_pools.triggers.pool import AccountTrigger, AccountView, NodesTrigger, ResizeTrigger, SettleTrigger
+
+from tests.operators.conftest import Cloud, fire, reborn
+from tests.rules import build
+
+REQUEST = {
+    "targets": {"dedicated": 2, "spot": 0},
+    "started_before": None,
+    "started": None,
+    "attempt": 1,
+    "attempts": 3,
+    "share": 1.0,
+    "back_off": 120.0,
+}
+
+
+def base(cloud: Cloud, **changes: Any) -> dict[str, Any]:
+    """Return the arguments that all waits for the pool share."""
+    started = datetime.now(tz=UTC)
+    return {
+        "connection": "azure_default",
+        "subscription": cloud.subscription,
+        "resource_group": "batch",
+        "account": "goldenbatch",
+        "pool": "small",
+        "started": started.isoformat(),
+        "deadline": (started + timedelta(hours=1)).isoformat(),
+        **changes,
+    }
+
+
+def nodes(cloud: Cloud, *, dedicated: int = 2, spot: int = 0, share: float = 1.0, **changes: Any) -> NodesTrigger:
+    return NodesTrigger(dedicated=dedicated, spot=spot, share=share, **base(cloud, **changes))
+
+
+def over() -> dict[str, str]:
+    """Return the arguments of a wait whose deadline is over."""
+    now = datetime.now(tz=UTC)
+    return {"started": (now - timedelta(hours=2)).isoformat(), "deadline": (now - timedelta(hours=1)).isoformat()}
+
+
+def polls(cloud: Cloud) -> int:
+    """Return how often node counts were asked for: once a poll."""
+    return sum(entry["route"] == "/nodecounts" for entry in cloud.requests())
+
+
+@pytest.fixture
+def image(cloud: Cloud) -> str:
+    """An image version, and a clock that stands still."""
+    cloud.freeze()
+    return cloud.make_version()
+
+
+async def shared(triggers: list[AccountTrigger]) -> list[TriggerEvent]:
+    """Run triggers as Airflow's triggerer does: over shared streams."""
+    manager = SharedStreamManager()
+
+    async def one(number: int, trigger: AccountTrigger) -> TriggerEvent:
+        key = trigger.shared_stream_key()
+        stream: AsyncIterator[Any] = manager.subscribe(trigger_id=number, trigger=trigger, key=key)
+        try:
+            async with aclosing(trigger.filter_shared_stream(stream)) as events:
+                return await anext(events)
+        finally:
+            await manager.unsubscribe(number, key)
+
+    async with asyncio.timeout(30):
+        return list(await asyncio.gather(*(one(number, trigger) for number, trigger in enumerate(triggers))))
+
+
+def test_one_poll_serves_every_wait_of_the_account(cloud: Cloud, image: str) -> None:
+    """Waits of all kinds, for two pools, end with the same few requests."""
+    cloud.make_pool(image, dedicated=2)
+    cloud.control("PATCH", "clock", {"speed": 60})
+    waits: list[AccountTrigger] = [
+        *(nodes(cloud) for _ in range(12)),
+        *(SettleTrigger(**base(cloud)) for _ in range(6)),
+        *(SettleTrigger(**base(cloud, pool="not-there")) for _ in range(6)),
+    ]
+    events = asyncio.run(shared(waits))
+    assert len(events) == 24
+    assert polls(cloud) == 1
+    assert len(cloud.requests()) == 3  # pools, node counts, and once where the account's data plane is
+
+
+def test_waits_of_other_accounts_and_connections_have_polls_of_their_own(cloud: Cloud) -> None:
+    keys = {
+        nodes(cloud, **changes).shared_stream_key()
+        for changes in ({}, {"account": "other"}, {"connection": "other"}, {"resource_group": "other"})
+    }
+    assert len(keys) == 4
+
+
+def test_azures_names_share_a_poll_in_any_case(cloud: Cloud) -> None:
+    one, other = nodes(cloud), SettleTrigger(**base(cloud, account="GoldenBatch", resource_group="BATCH"))
+    assert one.shared_stream_key() == other.shared_stream_key()
+
+
+def test_a_wait_goes_on_after_throttling(cloud: Cloud, image: str) -> None:
+    """Pitfall 26: an account that answers 429 is asked again, and later."""
+    cloud.make_pool(image, dedicated=2)
+    cloud.fault(path="/pools$", method="GET", status=429, code="TooManyRequests", retry_after_seconds=31, count=1)
+    with pytest.MonkeyPatch.context() as patch:
+        pauses = recorded_pauses(patch)
+        assert isinstance(fire(nodes(cloud)), TaskSuccessEvent)
+    assert 31 in pauses
+
+
+def recorded_pauses(patch: pytest.MonkeyPatch) -> list[float]:
+    """Let pauses take no time; returns how long they would have been."""
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def recorded(seconds: float, *arguments: Any) -> None:
+        pauses.append(seconds)
+        await sleep(0, *arguments)
+
+    patch.setattr(asyncio, "sleep", recorded)
+    return pauses
+
+
+def test_a_wait_goes_on_after_an_outage_at_a_slower_pace(
+    cloud: Cloud, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.make_pool(image, dedicated=2)
+    cloud.fault(path="/pools$", method="GET", status=503, code="ServiceUnavailable", count=12)
+    pauses = recorded_pauses(monkeypatch)
+    assert isinstance(fire(nodes(cloud)), TaskSuccessEvent)
+    between = [pause for pause in pauses if pause in (2.0, 4.0, 8.0, 16.0)]
+    assert between == sorted(between)
+    assert len(between) >= 3
+
+
+def test_three_refusals_in_a_row_end_the_wait_with_azures_answer(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.fault(path="/pools$", status=403, code="AuthorizationFailed", message="no right to read", count=None)
+    recorded_pauses(monkeypatch)
+    error = failure(fire(nodes(cloud)))
+    assert isinstance(error, AzureRefusedError)
+    assert "AuthorizationFailed: no right to read" in error.answer
+    assert "grant" in error.advice
+    assert len(cloud.requests()) in (3, 4)  # one may come before the wait begins to look
+
+
+def test_a_good_poll_forgives_refusals(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triggers, "FIRST_LOOK_SECONDS", 0.0)
+    refused = AccountView({}, {}, AzureRefusedError("no"))
+    half = AccountView({"small": build.pool()}, {"small": build.nodes({"idle": 1})})
+    ready = AccountView({"small": build.pool()}, {"small": build.nodes({"idle": 2})})
+
+    async def views() -> AsyncIterator[AccountView]:
+        for view in (refused, refused, half, refused, refused, ready):
+            yield view
+
+    async def first() -> TriggerEvent:
+        return await anext(nodes(cloud).filter_shared_stream(views()))
+
+    assert success(asyncio.run(first())) == {"dedicated": 2, "spot": 0}
+
+
+def soon(seconds: float) -> dict[str, str]:
+    """Return the arguments of a wait that ends so many real seconds from now."""
+    now = datetime.now(tz=UTC)
+    return {"started": now.isoformat(), "deadline": (now + timedelta(seconds=seconds)).isoformat()}
+
+
+def failure(event: TriggerEvent) -> GoldenPoolsError:
+    """Return the exception that the event raises on a worker."""
+    payload = json.loads(json.dumps(event.payload))
+    return from_dict(payload["failure"])
+
+
+def test_an_account_that_stays_busy_past_the_deadline_fails_as_busy(cloud: Cloud) -> None:
+    """The task is tried again then, as its retry policy says."""
+    cloud.fault(path="/pools$", status=503, code="ServiceUnavailable", retry_after_seconds=31, count=None)
+    assert isinstance(failure(fire(nodes(cloud, **over()))), AzureBusyError)
+
+
+def test_nodes_that_do_not_come_in_time(cloud: Cloud, image: str) -> None:
+    cloud.make_pool(image, dedicated=1)
+    error = failure(fire(nodes(cloud, dedicated=2, **over())))
+    assert isinstance(error, ResizeGaveUpError)
+    assert "dedicated: 1 idle" in error.answer
+    assert "resize.ready_minutes" in error.advice
+
+
+def test_a_pool_that_never_rests(cloud: Cloud, image: str) -> None:
+    cloud.make_pool(image)
+    cloud.resize(dedicated=5)
+    error = failure(fire(SettleTrigger(**base(cloud, **over()))))
+    assert isinstance(error, ResizeGaveUpError)
+    assert "Resizing for 2h" in error.answer
+
+
+def test_a_resize_that_never_ends(cloud: Cloud, image: str) -> None:
+    """Pitfall 1: an end, and not a hang."""
+    cloud.make_pool(image)
+    cloud.resize(dedicated=2)
+    error = failure(fire(ResizeTrigger(request=REQUEST, ends_task=True, **base(cloud, **over()))))
+    assert isinstance(error, ResizeGaveUpError)
+    assert error.what == "The resize did not end in its time"
+    assert "0 of 2 dedicated" in error.answer
+
+
+@pytest.mark.parametrize("state", ["unusable", "starttaskfailed"])
+def test_nodes_that_will_never_work_end_the_wait_at_once(cloud: Cloud, image: str, state: str) -> None:
+    """Pitfall 8 and pitfall 13: no waiting for nodes that cannot come, and what to look at."""
+    task = {"commandLine": "/bin/false", "waitForSuccess": True}
+    cloud.allocation(node_outcomes=[{"state": state, "nodes": 1}])
+    cloud.make_pool(image, dedicated=3, startTask=task)
+    error = failure(fire(nodes(cloud, dedicated=3), within_seconds=3))
+    assert isinstance(error, ResizeGaveUpError)
+    assert f"1 {state}" in error.answer
+    assert "stdout.txt" in error.advice
+    assert "NSG" in error.advice
+
+
+def test_failed_nodes_within_the_acceptable_share_are_waited_out(cloud: Cloud, image: str) -> None:
+    cloud.allocation(node_outcomes=[{"state": "unusable", "nodes": 1}])
+    cloud.make_pool(image, dedicated=10)
+    event = fire(nodes(cloud, dedicated=10, share=0.9, **over()))
+    assert success(event) == {"dedicated": 9, "spot": 0}
+
+
+def success(event: TriggerEvent) -> Any:
+    assert isinstance(event, TaskSuccessEvent)
+    return (event.xcoms or {})["return_value"]
+
+
+def test_preempted_spot_nodes_are_no_failure(cloud: Cloud, image: str) -> None:
+    """Pitfall 6: Batch brings them back; a pool that lacks only them has what the spec asks for."""
+    cloud.make_pool(image, spot=4)
+    cloud.allocation(incident={"state": "preempted", "nodes": 2})
+    assert success(fire(nodes(cloud, dedicated=0, spot=4, **over()))) == {"dedicated": 0, "spot": 2}
+
+
+def test_running_nodes_are_ready(cloud: Cloud, image: str) -> None:
+    """Pitfall 35: a node that works counts, not only one that idles."""
+    cloud.make_pool(image, dedicated=2)
+    cloud.run_task(minutes=60)
+    assert success(fire(nodes(cloud))) == {"dedicated": 2, "spot": 0}
+
+
+def test_a_pool_that_is_gone_ends_the_wait_for_its_nodes(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pitfall 1: nobody waits half an hour for the nodes of a pool that was deleted."""
+    recorded_pauses(monkeypatch)
+    error = failure(fire(nodes(cloud)))
+    assert isinstance(error, ResizeGaveUpError)
+    assert "find out who deleted it" in error.advice
+
+
+def test_a_pool_that_is_being_deleted_has_not_settled(cloud: Cloud, image: str) -> None:
+    """Pitfall 22: ``Steady`` and ``Deleting`` at a time."""
+    cloud.make_pool(image)
+    cloud.delete_pool()
+    error = failure(fire(SettleTrigger(**base(cloud, **over()))))
+    assert "Deleting" in error.answer
+
+
+@pytest.mark.parametrize("kind", ["nodes", "settle", "resize"])
+def test_a_trigger_is_the_same_after_a_restart_of_the_triggerer(cloud: Cloud, kind: str) -> None:
+    trigger: AccountTrigger = {
+        "nodes": nodes(cloud, dedicated=3, spot=1, share=0.5),
+        "settle": SettleTrigger(**base(cloud)),
+        "resize": ResizeTrigger(request=REQUEST, ends_task=False, **base(cloud)),
+    }[kind]
+    assert reborn(trigger).serialize() == trigger.serialize()
+
+
+def test_the_deadline_survives_a_restart_of_the_triggerer(cloud: Cloud) -> None:
+    trigger = reborn(nodes(cloud, **over()))
+    assert isinstance(trigger, NodesTrigger)
+    assert trigger.is_late()
+
+
+def test_the_log_says_something_only_when_it_changed(
+    cloud: Cloud, image: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pitfall 11: where the time goes, in numbers, and no line twice."""
+    cloud.make_pool(image, dedicated=1)
+    fire(nodes(cloud, dedicated=2, **soon(2.5)))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "small:" in line]
+    assert polls(cloud) >= 3
+    assert len(lines) == 1
+    assert "1/2 ready, 0 starting, 0 failed" in lines[0]
