@@ -89,10 +89,19 @@ class FollowedRun:
         )
         if answer.status_code != httpx.codes.OK:
             return ""
-        events = [
-            entry.get("event", "") if isinstance(entry, dict) else str(entry) for entry in answer.json()["content"]
-        ]
-        return "\n".join([str(event) for event in events if event][-lines:])
+        return "\n".join(log_lines(answer.json()["content"])[-lines:])
 
     def _read(self, below: str) -> Any:
         return self._client.get(f"{self._dag}/dagRuns/{self.run_id}{below}").raise_for_status().json()
+
+
+def log_lines(content: list[Any]) -> list[str]:
+    """Return the lines of a task's log as the REST API sends it, with the message of an exception that it reports."""
+    lines = []
+    for entry in content:
+        if not isinstance(entry, dict):
+            lines.append(str(entry))
+            continue
+        causes = [f"{detail['exc_type']}: {detail['exc_value']}" for detail in entry.get("error_detail") or ()]
+        lines += [line for line in (str(entry.get("event", "")), *causes) if line and not line.startswith("::")]
+    return lines

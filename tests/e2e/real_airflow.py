@@ -14,6 +14,7 @@ import psutil
 import psycopg
 import redis
 
+from include.demo.watch import log_lines
 from include.local_airflow import LOCAL, WORKER, LocalAirflow, free_port
 
 ResultT = TypeVar("ResultT")
@@ -138,9 +139,9 @@ class RealAirflow:
         return self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}")["value"]
 
     def log(self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1) -> str:
-        """The log of one try of a task, trigger included, a line per event."""
+        """The log of one try of a task, trigger included, a line per event or exception."""
         answer = self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}")
-        return "\n".join(str(line.get("event", line)) for line in answer["content"])
+        return "\n".join(log_lines(answer["content"]))
 
     def clear(self, dag_id: str, run_id: str, *task_ids: str) -> None:
         """Clear tasks of a run, as a user does who wants them run again."""

@@ -106,15 +106,15 @@ class Disturbed:
 
 @pytest.fixture(scope="module")
 def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disturbed]:
-    """Kill the snapshot task between its write and its wait, and the triggerer while the version is replicated."""
+    """Kill the snapshot task between its first write and its wait, and the triggerer during the replication."""
     home = tmp_path_factory.mktemp("disturbed")
     with start_simulator(home / "simulator.log", speed=600) as simulator:
-        simulator.fault(method="PUT", path="/snapshots/.*-os$", delay_seconds=20, count=1)
+        simulator.fault(method="PUT", path="/snapshots/.*-data-0$", delay_seconds=20, count=1)
         environment = {"AIRFLOW_CONN_AZURE_DEFAULT": simulator.connection}
         with RealAirflow(home / "airflow", environment=environment) as airflow:
             run = airflow.trigger(DAG_ID)
             airflow.wait_for_task(DAG_ID, run, "image.snapshot", states={"running"})
-            _until(lambda: any("/snapshots/" in write for write in simulator.writes()))
+            _until(lambda: any(write.endswith("-os") for write in simulator.writes()))
             airflow.kill_task(DAG_ID, run, "image.snapshot", with_worker=False)
             simulator.set_speed(20)  # so that replication takes longer than it takes to see it
             _until(lambda: any("/versions/" in write for write in simulator.writes()), seconds=240)
