@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from golden_pools.hooks.compute import ComputeHook
 
 
+NOT_FOUND = 404
+
+MAY_BE_ABSENT = frozenset({Lookup.GOLDEN_VM, Lookup.GALLERY, Lookup.DEFINITION, Lookup.IMAGE_VERSION, Lookup.ACCOUNT})
+"""Single resources: where one of them, or its resource group, is missing, a check says so; no right is missing."""
+
+
 class PreflightOperator(StageOperator):
     """Check golden VM, gallery, Batch account, quotas, VM size and node agent; reads only.
 
@@ -46,7 +52,7 @@ class PreflightOperator(StageOperator):
             )
         actions = intentions(plan, seen)
         if plan.plan_only:
-            self.log.info("Plan only. This run would:\n%s", render_intentions(actions))
+            self.log.info("Plan only. This run would:\n%s", render_intentions(actions) or "  change nothing")
         return {
             "golden_vm_was_running": self._was_running(context, plan, seen),
             "findings": [
@@ -78,7 +84,8 @@ def observe(plan: RunPlan, compute: ComputeHook, batch: BatchHook) -> Observatio
             try:
                 seen[field] = question()
             except AzureRefusedError as error:
-                refused[lookup] = error.answer or str(error)
+                if not (error.status == NOT_FOUND and lookup in MAY_BE_ABSENT):
+                    refused[lookup] = error.answer or str(error)
 
     with compute, batch:
         group, account, vm = spec.pool.resource_group, spec.pool.account, spec.golden_vm

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from golden_pools.rules.facts import GoldenVm, Pool, PowerState
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.preflight import Observations
+from golden_pools.rules.refresh import drift
+from golden_pools.rules.resize import at_target
 from golden_pools.spec.model import Capture, Publish
 
 
@@ -56,16 +58,16 @@ def _pool(plan: RunPlan, present: Pool | None) -> Iterator[Action]:
         yield Action("refresh", f"create on {plan.image_id}", plan.pool_id)
         yield Action("resize", f"resize to {targets}", plan.pool_id)
         return
-    if (present.image_id or "").lower() != plan.image_id.lower():
-        if present.current_total:
-            how = plan.spec.refresh.deallocation.value
-            yield Action("refresh", f"shrink from {present.current_total} nodes to 0 ({how})", plan.pool_id)
-        yield Action("refresh", f"change the image from {present.image_id} to {plan.image_id}", plan.pool_id)
-    yield Action(
-        "resize",
-        f"resize from {present.current_dedicated} dedicated and {present.current_spot} Spot nodes to {targets}",
-        plan.pool_id,
-    )
+    changes = drift(present, plan)
+    shrinks = present.current_total > 0 and any(change.needs_empty_pool for change in changes)
+    if shrinks:
+        how = plan.spec.refresh.deallocation.value
+        yield Action("refresh", f"shrink from {present.current_total} nodes to 0 ({how})", plan.pool_id)
+    for change in changes:
+        yield Action("refresh", f"change {change}", plan.pool_id)
+    if shrinks or not at_target(present, plan.targets):
+        nodes = "0" if shrinks else f"{present.current_dedicated} dedicated and {present.current_spot} Spot nodes"
+        yield Action("resize", f"resize from {nodes} to {targets}", plan.pool_id)
 
 
 def render(actions: Sequence[Action]) -> str:
