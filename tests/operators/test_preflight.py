@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from golden_pools.errors import AzureBusyError, PreflightError, ReadOnlyError
+from golden_pools.errors import AzureBusyError, AzureRefusedError, PreflightError, ReadOnlyError
 from golden_pools.operators.base import StageOperator
 from golden_pools.operators.golden_vm import StopGoldenVmOperator
 from golden_pools.operators.preflight import PreflightOperator
@@ -86,6 +86,15 @@ def test_a_refused_vital_look_up_stops_the_run(cloud: Cloud, run: Run) -> None:
     error = stopped(run)
     assert "golden-vm-readable: the golden VM could not be read: HTTP 403 AuthorizationFailed" in error.what
     assert "grant Microsoft.Compute/virtualMachines/read" in error.advice
+
+
+def test_a_connection_that_is_not_there_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be looked at: that is no matter of permissions."""
+    monkeypatch.delenv("AIRFLOW_CONN_AZURE_DEFAULT")
+    with pytest.raises(AzureRefusedError) as refused:
+        run.do(preflight())
+    assert refused.value.code == "ConnectionNotFound"
+    assert "make a connection azure_default of type azure" in refused.value.advice
 
 
 def test_another_refused_look_up_is_a_warning_and_the_run_goes_on(cloud: Cloud, run: Run) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from golden_pools.hooks.compute_facts import Json, dig, vm_size
+from golden_pools.hooks.failures import mask
 from golden_pools.rules import facts
 from golden_pools.spec.model import Deallocation, Network, Pool, StartTask, normal_region
 
@@ -235,9 +236,10 @@ def _resize_error(error: Json) -> facts.ResizeError:
     """Return one error. Batch's ARM errors carry names and values in the details' ``code`` and ``message``."""
     return facts.ResizeError(
         code=str(error.get("code") or "Unknown"),
-        message=str(error.get("message") or ""),
+        message=mask(str(error.get("message") or "")),
         details=tuple(
-            (str(detail.get("code") or ""), str(detail.get("message") or "")) for detail in error.get("details") or ()
+            (str(detail.get("code") or ""), mask(str(detail.get("message") or "")))
+            for detail in error.get("details") or ()
         ),
     )
 
@@ -306,7 +308,7 @@ def node(value: Json) -> facts.Node:
 def _cause(error: Json, details: str) -> str:
     values = "; ".join(f"{item.get('name')}={item.get('value')}" for item in error.get(details) or ())
     text = f"{error.get('code')}: {error.get('message')}" + (f" ({values})" if values else "")
-    return " ".join(text.split())
+    return mask(" ".join(text.split()))
 
 
 def _time(value: str | None) -> datetime | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from golden_pools.hooks.failures import mask
 from golden_pools.rules import facts
 from golden_pools.spec.model import normal_region
 
@@ -203,7 +204,7 @@ def image_version(value: Json) -> facts.ImageVersion:
                 region=normal_region(region["region"]),
                 state=str(region.get("state") or "Unknown"),
                 progress_percent=int(region.get("progress") or 0),
-                details=str(region.get("details") or ""),
+                details=mask(str(region.get("details") or "")),
             )
             for region in dig(properties, "replicationStatus", "summary") or ()
         ),

@@ -108,11 +108,11 @@ _UNTRUSTED = (
 
 _LONGEST_ANSWER = 1500
 _SECRETS = (
-    (re.compile(r"(?i)\bsig=[^&\s\"']+"), "sig=***"),
+    (re.compile(r"(?i)\bsig=[^&\s\"'\\]+"), "sig=***"),
     (
         re.compile(
             r"(?i)\b(client_?secret|client_assertion|password|account_?key|shared_?access_?key|access_?token|"
-            r"refresh_?token|id_?token)(\"?'?\s*[=:]\s*\"?'?)[^&\s\"',;]+"
+            r"refresh_?token|id_?token)(\\*[\"']?\s*[=:]\s*\\*[\"']?)[^&\s\"',;\\]+"
         ),
         r"\1\2***",
     ),

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from golden_pools.hooks.compute import ComputeHook
 
 
-NOT_FOUND = 404
+NO_ANSWER, UNAUTHORIZED, NOT_FOUND = 0, 401, 404
+
+DATA_PLANE = Lookup.SUPPORTED_IMAGES
+"""The one look-up that Batch itself answers, which may refuse a login that ARM takes."""
 
 MAY_BE_ABSENT = frozenset({Lookup.GOLDEN_VM, Lookup.GALLERY, Lookup.DEFINITION, Lookup.IMAGE_VERSION, Lookup.ACCOUNT})
 """Single resources: where one of them, or its resource group, is missing, a check says so; no right is missing."""
@@ -30,6 +33,7 @@ class PreflightOperator(StageOperator):
     """Check golden VM, gallery, Batch account, quotas, VM size and node agent; reads only.
 
     :raises PreflightError: with every blocker; warnings and infos stand in the log and in the passport
+    :raises AzureRefusedError: the connection or its login is wrong
     :raises AzureBusyError: a look-up was throttled: the task is tried again
     """
 
@@ -84,6 +88,8 @@ def observe(plan: RunPlan, compute: ComputeHook, batch: BatchHook) -> Observatio
             try:
                 seen[field] = question()
             except AzureRefusedError as error:
+                if error.status == NO_ANSWER or (error.status == UNAUTHORIZED and lookup is not DATA_PLANE):
+                    raise  # the connection is wrong: no look-up can succeed, and no right is missing
                 if not (error.status == NOT_FOUND and lookup in MAY_BE_ABSENT):
                     refused[lookup] = error.answer or str(error)
 
