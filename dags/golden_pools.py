@@ -81,10 +81,10 @@ def trigger_form(spec: PoolSpec) -> dict[str, Param]:
 
 
 def nightly(spec: PoolSpec) -> CronTriggerTimetable | None:
-    """Return the schedule in the spec's timezone; a DAG that is switched on at noon waits for the next night.
+    """Return the schedule in the spec's timezone; a new DAG that is switched on at noon waits for the next night.
 
     That needs both: no start date, and zero as the age up to which a missed run is made up for (``False`` would mean a
-    tenth of the interval).
+    tenth of the interval). A DAG that ran before and was paused makes up for the last night that it missed, at once.
     """
     if spec.schedule is None:
         return None
