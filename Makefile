@@ -12,7 +12,7 @@ ARGS =
 UPGRADE =
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 
-.PHONY: help demo test lint format env schema requirements clean
+.PHONY: help demo test lint format env schema pictures requirements clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -40,6 +40,9 @@ env:  ## a .env of fresh secrets for docker compose
 schema: $(VENV)/.runtime  ## the generated files: the pool spec's JSON schema and its table
 	@$(BIN)/python -m golden_pools.spec schema
 	@$(BIN)/python -m golden_pools.spec table
+
+pictures: $(VENV)/.dev  ## the README's picture, from a real run (needs Chromium)
+	@GOLDEN_POOLS_REQUIRE=browser GOLDEN_POOLS_PICTURES=docs/images $(BIN)/python -m pytest -q tests/e2e/test_pictures.py
 
 requirements: $(VENV)/.dev  ## requirements files from pyproject.toml (UPGRADE=1 takes the newest versions)
 	@$(PIP_INSTALL) uv

@@ -21,6 +21,8 @@ HOME = ROOT / ".demo"
 SPEED = 60
 """Simulated minutes pass as seconds."""
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 MARKS = {
     "success": "[green]done[/]",
     "skipped": "[magenta]skipped[/]",
@@ -36,7 +38,7 @@ def main() -> int:
     """Run the demo; returns 0 if the run succeeded."""
     options = _options()
     console = Console(highlight=False, soft_wrap=True)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in STOPPING:
         signal.signal(number, _end)
     try:
         return _demo(console, options)
@@ -58,6 +60,8 @@ def _options() -> argparse.Namespace:
 
 
 def _end(number: int, frame: object) -> None:
+    for other in STOPPING:
+        signal.signal(other, signal.SIG_IGN)  # an impatient second Ctrl-C would leave processes behind
     raise KeyboardInterrupt
 
 

@@ -13,6 +13,8 @@ from tests.simulator import SimulatorProcess, start_simulator
 
 from .real_airflow import RealAirflow
 
+DAG_ID = "golden_pool_small"
+
 
 @pytest.fixture(scope="session")
 def shared_simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
@@ -44,3 +46,11 @@ def start_airflow(tmp_path: Path) -> Iterator[Callable[..., RealAirflow]]:
             return stack.enter_context(made)
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def first_run(airflow: RealAirflow) -> str:
+    """The run of the small pool's DAG that makes the pool, however it ended."""
+    run = airflow.trigger(DAG_ID)
+    airflow.wait(DAG_ID, run, timeout_seconds=180)
+    return run

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import pytest
 
 from include.local_airflow import TRIGGERER
+from tests.e2e.conftest import DAG_ID
 from tests.e2e.real_airflow import CELERY, RealAirflow, celery_services
 from tests.simulator import SimulatorProcess, start_simulator
 
 pytestmark = pytest.mark.e2e
 
-DAG_ID = "golden_pool_small"
 STAGES = {
     "plan",
     "preflight",
@@ -40,14 +40,6 @@ def made(simulator: SimulatorProcess) -> dict[str, int]:
         "pools": "/pools/",
     }
     return {kind: sum(part in put for put in puts) for kind, part in kinds.items()}
-
-
-@pytest.fixture(scope="module")
-def first_run(airflow: RealAirflow) -> str:
-    """The run that makes the pool, however it ended."""
-    run = airflow.trigger(DAG_ID)
-    airflow.wait(DAG_ID, run, timeout_seconds=180)
-    return run
 
 
 def test_a_run_takes_the_golden_vm_to_ready_nodes(airflow: RealAirflow, first_run: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+
+from golden_pools.operators.base import StateStore, now
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -37,7 +40,7 @@ class PlanRunOperator(BaseOperator):
             dag_id=run.dag_id,
             run_id=run.run_id,
             triggered_by=getattr(run, "triggering_user_name", None) or str(run.run_type),
-            stamp=run.run_after,
+            stamp=self._stamp(context),
             conf=run.conf or {},
             params=context["params"],
         )
@@ -53,3 +56,13 @@ class PlanRunOperator(BaseOperator):
         if plan.plan_only:
             self.log.info("Plan only: nothing will be written")
         return plan.model_dump(mode="json")
+
+    def _stamp(self, context: Context) -> datetime:
+        """Return the moment of the run's first try, which a retry and a clear find again.
+
+        Not the run's logical date: a run triggered for a past day, or two triggered in one second, must not get the
+        names and version numbers of others.
+        """
+        store = StateStore(context, "run")
+        kept = store.read() or store.keep(stamp=now().isoformat())
+        return datetime.fromisoformat(kept["stamp"])

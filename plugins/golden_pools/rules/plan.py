@@ -34,7 +34,7 @@ _VERSION_ID = re.compile(
 class RunPlan(BaseModel):
     """What one run is going to do, and to which resources.
 
-    ``stamp`` is the moment the run was meant to start (aware, UTC): names and the version number come from it.
+    ``stamp`` is the moment the run began (aware, UTC): names and the version number come from it.
     ``existing_version_id`` is set where the run uses a version that is there instead of building one.
     """
 
