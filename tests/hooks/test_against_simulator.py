@@ -232,24 +232,6 @@ def test_a_pool_lives_through_its_whole_life(cloud: Cloud) -> None:
         assert (updated.vm_size.lower(), updated.task_slots_per_node) == ("standard_d4s_v5", 2)
 
 
-def test_a_resize_can_be_stopped(cloud: Cloud) -> None:
-    with cloud.batch() as hook:
-        resize(hook, hook.create_pool(*WHERE, settings(publish(cloud))), 2)
-        assert hook.stop_resize(*WHERE).allocation_state is AllocationState.STOPPING
-        stopped = settle(cloud, hook)
-    assert [error.code for error in stopped.resize_errors] == ["ResizeStopped"]
-
-
-def test_autoscale_can_be_disabled(cloud: Cloud) -> None:
-    with cloud.batch() as hook:
-        hook.create_pool(*WHERE, settings(publish(cloud)))
-        formula = {"autoScale": {"formula": "$TargetDedicatedNodes=0;", "evaluationInterval": "PT5M"}}
-        hook.batch_client().pool.update(*WHERE, {"properties": {"scaleSettings": formula}})
-        scaling = settle(cloud, hook)
-        assert scaling.autoscale
-        assert not hook.disable_autoscale(*WHERE).autoscale
-
-
 def test_bad_nodes_say_why(cloud: Cloud) -> None:
     with cloud.batch() as hook:
         made = hook.create_pool(*WHERE, settings(publish(cloud)))

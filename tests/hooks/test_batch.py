@@ -358,14 +358,6 @@ class TestPatch:
         assert caught.value.code == "PropertyCannotBeUpdated"
         assert "shrink it to zero" in caught.value.advice
 
-    @pytest.mark.parametrize(
-        ("method", "path"), [("stop_resize", "/stopResize"), ("disable_autoscale", "/disableAutoScale")]
-    )
-    def test_actions_answer_with_the_pool(self, wire: Wire, hook: BatchHook, method: str, path: str) -> None:
-        wire.script(Answer(body=pool(allocationState="Stopping")))
-        assert getattr(hook, method)(*WHERE).allocation_state is AllocationState.STOPPING
-        assert wire.requests[0].url.partition("?")[0].endswith(f"/pools/p{path}")
-
 
 class TestSharedPoll:
     async def test_one_request_a_page_with_only_what_a_wait_looks_at(

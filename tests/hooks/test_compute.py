@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -210,7 +209,6 @@ class TestBodies:
             offer="o",
             sku="s",
             tags={},
-            disk_controllers=("SCSI", "NVMe"),
             purchase_plan=PurchasePlan(name="n", publisher="p", product="x"),
         )
         assert wire.body()["properties"] == {
@@ -219,10 +217,7 @@ class TestBodies:
             "hyperVGeneration": "V1",
             "architecture": "x64",
             "identifier": {"publisher": "p", "offer": "o", "sku": "s"},
-            "features": [
-                {"name": "SecurityType", "value": "Standard"},
-                {"name": "DiskControllerTypes", "value": "SCSI, NVMe"},
-            ],
+            "features": [{"name": "SecurityType", "value": "Standard"}],
             "purchasePlan": {"name": "n", "publisher": "p", "product": "x"},
         }
 
@@ -233,7 +228,6 @@ class TestBodies:
             source_id="/image",
             target_regions={"westeurope": 2, "northeurope": 1},
             tags={"run": "1"},
-            end_of_life=datetime(2027, 1, 1, tzinfo=UTC),
         )
         assert wire.requests[0].url.partition("?")[0].endswith(VERSION_ID)
         assert wire.body() == {
@@ -245,8 +239,6 @@ class TestBodies:
                         {"name": "westeurope", "regionalReplicaCount": 2},
                         {"name": "northeurope", "regionalReplicaCount": 1},
                     ],
-                    "excludeFromLatest": False,
-                    "endOfLifeDate": "2027-01-01T00:00:00+00:00",
                 },
                 "storageProfile": {"source": {"id": "/image"}},
             },

@@ -159,8 +159,6 @@ BATCH_WRITES: dict[str, Callable[[BatchHook], object]] = {
     "resize_pool": resize,
     "update_pool_image": lambda hook: hook.update_pool_image("batch", "acc", "p", SETTINGS, etag="e"),
     "update_pool_settings": lambda hook: hook.update_pool_settings("batch", "acc", "p", SETTINGS, etag="e"),
-    "stop_resize": lambda hook: hook.stop_resize("batch", "acc", "p"),
-    "disable_autoscale": lambda hook: hook.disable_autoscale("batch", "acc", "p"),
 }
 READS = {
     "account", "pool", "pools", "vm_sizes", "supported_images", "node_counts", "bad_nodes",

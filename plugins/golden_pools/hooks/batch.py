@@ -161,18 +161,6 @@ class BatchHook(_Batch, AzureHook):
         body = settings.any_pool(self._json(group, account, pool))
         return self._patch("Could not change the pool's settings", group, account, pool, body, etag)
 
-    def stop_resize(self, group: str, account: str, pool: str) -> facts.Pool:
-        """Stop the resize that is going on; nodes that are there stay."""
-        with azure_errors("Could not stop the resize", self._id(group, account, pool)):
-            stopped = self.batch_client().pool.stop_resize(group, account, pool)
-        return batch_facts.pool(stopped.as_dict())
-
-    def disable_autoscale(self, group: str, account: str, pool: str) -> facts.Pool:
-        """Take a pool's autoscale formula away."""
-        with azure_errors("Could not disable autoscale", self._id(group, account, pool)):
-            changed = self.batch_client().pool.disable_auto_scale(group, account, pool)
-        return batch_facts.pool(changed.as_dict())
-
     def vm_sizes(self, location: str) -> dict[str, facts.VmSize]:
         """Return the VM sizes that Batch supports in a region, by lower-case name."""
         with azure_errors("Could not list Batch's VM sizes", location):

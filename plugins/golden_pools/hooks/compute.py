@@ -6,8 +6,7 @@ has taken the order; nothing waits here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError
@@ -68,21 +67,18 @@ class ComputeHook(AzureHook):
         location: str,
         source_id: str,
         tags: Mapping[str, str],
-        incremental: bool = True,
-        sku: str = "Standard_LRS",
     ) -> PendingOperation:
-        """Copy a disk of the same region.
+        """Copy a disk of the same region, as an incremental snapshot: only what changed is stored and billed.
 
         :param source_id: ARM id of the disk, in the same subscription
-        :param sku: keep it constant per disk: incremental snapshots share it
         """
         body = {
             "location": location,
-            "sku": {"name": sku},
+            "sku": {"name": "Standard_LRS"},  # the snapshots of one disk share it, so it never changes
             "tags": dict(tags),
             "properties": {
                 "creationData": {"createOption": "Copy", "sourceResourceId": source_id},
-                "incremental": incremental,
+                "incremental": True,
             },
         }
         start = self.compute_client().snapshots.begin_create_or_update
@@ -167,28 +163,21 @@ class ComputeHook(AzureHook):
         offer: str,
         sku: str,
         tags: Mapping[str, str],
-        security_type: str = "Standard",
-        disk_controllers: Sequence[str] = (),
         purchase_plan: facts.PurchasePlan | None = None,
     ) -> PendingOperation:
         """Make an image definition for generalized images.
 
         Generation, architecture and security type are always sent: since API 2025-03-03 Azure would take V2 and
         ``TrustedLaunchSupported`` for what is missing, and none of it can change later.
-
-        :param disk_controllers: such as ``("SCSI", "NVMe")``; empty: Azure's default, SCSI
         """
         parts = _parse(definition_id)
-        features = [{"name": "SecurityType", "value": security_type}]
-        if disk_controllers:
-            features.append({"name": "DiskControllerTypes", "value": ", ".join(disk_controllers)})
         properties: dict[str, Any] = {
             "osType": os_type,
             "osState": "Generalized",
             "hyperVGeneration": generation,
             "architecture": architecture,
             "identifier": {"publisher": publisher, "offer": offer, "sku": sku},
-            "features": features,
+            "features": [{"name": "SecurityType", "value": "Standard"}],
         }
         if purchase_plan:
             properties["purchasePlan"] = {
@@ -230,25 +219,19 @@ class ComputeHook(AzureHook):
         source_id: str,
         target_regions: Mapping[str, int],
         tags: Mapping[str, str],
-        exclude_from_latest: bool = False,
-        end_of_life: datetime | None = None,
     ) -> PendingOperation:
         """Publish a managed image as an image version; the operation ends when it is replicated.
 
         :param location: home region: that of the source, and one of the targets
         :param source_id: ARM id of the managed image
         :param target_regions: region -> replicas
-        :param end_of_life: aware time after which the version is meant to go; Azure deletes nothing by itself
         """
         parts = _parse(version_id)
         profile: dict[str, Any] = {
             "targetRegions": [
                 {"name": region, "regionalReplicaCount": replicas} for region, replicas in target_regions.items()
             ],
-            "excludeFromLatest": exclude_from_latest,
         }
-        if end_of_life:
-            profile["endOfLifeDate"] = end_of_life.isoformat()
         return self._begin(
             f"publish image version {parts['child_name_2']}",
             version_id,
