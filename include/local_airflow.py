@@ -150,7 +150,6 @@ class LocalAirflow:
                 "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
                 "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-                "AIRFLOW__CORE__PARALLELISM": "4",  # LocalExecutor forks that many workers at its start
                 "AIRFLOW__CORE__FERNET_KEY": keys["FERNET_KEY"],
                 "AIRFLOW__API_AUTH__JWT_SECRET": keys["JWT_SECRET"],
                 "AIRFLOW__API__SECRET_KEY": keys["API_SECRET_KEY"],
