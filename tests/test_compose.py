@@ -136,13 +136,14 @@ def test_airflow_gets_the_settings_and_the_code(services: dict[str, dict[str, An
         assert service["environment"]["PYTHONPATH"] == "/opt/airflow:/opt/airflow/plugins", name
 
 
-def test_only_the_api_server_overrides_a_setting(services: dict[str, dict[str, Any]]) -> None:
+def test_only_what_the_place_asks_for_is_overridden(services: dict[str, dict[str, Any]]) -> None:
     overridden = {
-        (name, key) for name, service in services.items() for key in service.get("environment", {}) if key in settings()
+        name: {key for key in service.get("environment", {}) if key in settings()} for name, service in services.items()
     }
 
-    assert {key for name, key in overridden if name == "api-server"} == {"AIRFLOW__API__HOST"}
-    assert {name for name, _ in overridden} == {"api-server"}
+    assert overridden["api-server"] == {"AIRFLOW__API__HOST", "AIRFLOW__CORE__PARALLELISM"}
+    assert set().union(*overridden.values()) - overridden["api-server"] == set()
+    assert all("AIRFLOW__API__HOST" not in keys for name, keys in overridden.items() if name != "api-server")
 
 
 def test_the_worker_may_end_its_tasks(services: dict[str, dict[str, Any]]) -> None:
