@@ -37,9 +37,10 @@ format: $(VENV)/.dev  ## put the code into its form
 env:  ## a .env of fresh secrets for docker compose
 	@$(find_python); "$$python" -m include.local_secrets .env
 
-schema: $(VENV)/.runtime  ## the generated files: the pool spec's JSON schema and its table
-	@$(BIN)/python -m golden_pools.spec schema
-	@$(BIN)/python -m golden_pools.spec table
+schema: $(VENV)/.runtime  ## what is generated from the code: JSON schema, tables in README and docs
+	@$(BIN)/python -m golden_pools.spec schema include/pools/pool-spec.schema.json
+	@$(BIN)/python -m golden_pools.spec table README.md
+	@$(BIN)/python -m golden_pools.rules.tables docs
 
 pictures: $(VENV)/.dev  ## the README's picture, from a real run (needs Chromium)
 	@GOLDEN_POOLS_REQUIRE=browser GOLDEN_POOLS_PICTURES=docs/images $(BIN)/python -m pytest -q tests/e2e/test_pictures.py
