@@ -354,6 +354,7 @@ def test_a_given_version_skips_the_image_group(small: DAG) -> None:
     ],
 )
 def test_only_what_passes_by_itself_is_tried_again(small: DAG, error: Exception, action: RetryAction) -> None:
+    """Pitfall 4: nothing gets around the retry policy."""
     policy = small.get_task("pool.resize").retry_policy
     assert policy is not None
     assert policy.evaluate(error, try_number=1, max_tries=RETRIES, context=None).action is action

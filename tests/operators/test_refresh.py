@@ -77,6 +77,13 @@ def with_refresh(spec: PoolSpec, **refresh: object) -> PoolSpec:
     return PoolSpec.model_validate({**spec.model_dump(mode="json"), "refresh": refresh})
 
 
+def test_a_pool_is_pinned_to_one_version(cloud: Cloud, images: dict[str, str], run: Run) -> None:
+    """Pitfall 23: a reference to "latest" would roll nodes to an image that nobody put there."""
+    run.do(refresh())
+    machine = cloud.pool()["properties"]["deploymentConfiguration"]["virtualMachineConfiguration"]
+    assert machine["imageReference"] == {"id": images[NEW]}
+
+
 def test_a_running_task_is_finished_first(cloud: Cloud, images: dict[str, str], run: Run) -> None:
     """The drain outlives a resize timeout and goes on until the task is done."""
     cloud.make_pool(images[OLD], dedicated=1)

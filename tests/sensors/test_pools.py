@@ -35,6 +35,7 @@ def image(cloud: Cloud) -> str:
 
 
 def test_it_ends_in_the_triggerer_with_the_counts(cloud: Cloud, image: str, run: Run) -> None:
+    """Pitfall 36: the wait holds no worker."""
     cloud.make_pool(image, dedicated=2)
     assert run.do(sensor(cloud)) == {"dedicated": 2, "spot": 0}
     assert run.deferrals == ["NodesTrigger"]
