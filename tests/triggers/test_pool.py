@@ -13,6 +13,7 @@ import pytest
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from airflow.triggers.shared_stream import SharedStreamManager
 from golden_pools.errors import AzureBusyError, AzureRefusedError, GoldenPoolsError, ResizeGaveUpError, from_dict
+from golden_pools.rules.facts import AllocationState
 from golden_pools.triggers import pool as triggers
 from golden_pools.triggers.pool import AccountTrigger, AccountView, NodesTrigger, ResizeTrigger, SettleTrigger
 
@@ -241,11 +242,28 @@ def test_nodes_that_will_never_work_end_the_wait_at_once(cloud: Cloud, image: st
     assert "NSG" in error.advice
 
 
-def test_failed_nodes_within_the_acceptable_share_are_waited_out(cloud: Cloud, image: str) -> None:
+def test_an_acceptable_share_ends_the_wait_when_nothing_more_comes(cloud: Cloud, image: str) -> None:
+    """Pitfall 2: a pool that got 9 of 10 nodes is not watched for half an hour more."""
     cloud.allocation(node_outcomes=[{"state": "unusable", "nodes": 1}])
     cloud.make_pool(image, dedicated=10)
-    event = fire(nodes(cloud, dedicated=10, share=0.9, **over()))
+    event = fire(nodes(cloud, dedicated=10, share=0.9), within_seconds=3)
     assert success(event) == {"dedicated": 9, "spot": 0}
+
+
+@pytest.mark.parametrize(
+    ("states", "moving"),
+    [({"idle": 9, "starting": 1}, False), ({"idle": 9}, True)],
+    ids=["a node still starts", "the pool still grows"],
+)
+def test_an_acceptable_share_is_no_end_while_more_comes(cloud: Cloud, states: dict[str, int], moving: bool) -> None:
+    state = AllocationState.RESIZING if moving else AllocationState.STEADY
+    view = AccountView({"small": build.pool(allocation_state=state)}, {"small": build.nodes(states)})
+    assert judged(nodes(cloud, dedicated=10, share=0.9), [view]) is None
+
+
+def test_preempted_spot_nodes_may_come_back_before_the_deadline(cloud: Cloud) -> None:
+    view = AccountView({"small": build.pool()}, {"small": build.nodes({}, {"idle": 9, "preempted": 1})})
+    assert judged(nodes(cloud, dedicated=0, spot=10, share=0.9), [view]) is None
 
 
 def success(event: TriggerEvent) -> Any:

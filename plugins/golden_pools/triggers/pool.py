@@ -289,7 +289,14 @@ class NodesTrigger(AccountTrigger):
             )
         if pool is not None:
             self.say(headcount(pool, nodes, targets))
-        verdict = judge_nodes(nodes, targets, share=self.share, waited=self.elapsed(), allowed=self.allowed())
+        verdict = judge_nodes(
+            nodes,
+            targets,
+            share=self.share,
+            waited=self.elapsed(),
+            allowed=self.allowed(),
+            at_rest=pool is not None and pool.allocation_state is AllocationState.STEADY,
+        )
         if verdict.kind is VerdictKind.WAIT:
             return None
         if verdict.kind is VerdictKind.GIVE_UP:

@@ -14,7 +14,13 @@ from golden_pools.spec.model import Targets
 
 
 def judge_nodes(
-    nodes: PoolNodes | None, targets: Targets, *, share: float, waited: timedelta, allowed: timedelta
+    nodes: PoolNodes | None,
+    targets: Targets,
+    *,
+    share: float,
+    waited: timedelta,
+    allowed: timedelta,
+    at_rest: bool = False,
 ) -> Verdict:
     """Return whether the allocated nodes take work: ``idle`` or ``running``.
 
@@ -25,6 +31,8 @@ def judge_nodes(
     :param nodes: node counts; None if the pool is not among Azure's answers (yet)
     :param waited: since the nodes are allocated
     :param allowed: for them to become ready
+    :param at_rest: the pool does not grow at the moment: where enough nodes are ready and none is on its way, there is
+        nothing to wait for
     """
     seen = nodes or PoolNodes(pool="")
     kinds = ((seen.dedicated, targets.dedicated), (seen.spot, targets.spot))
@@ -42,7 +50,9 @@ def judge_nodes(
                 "and that the subnet's NSG, routes and DNS let nodes reach Batch. Failed nodes are billed"
             ),
         )
-    if waited < allowed:
+    nothing_comes = at_rest and all(counts.ready + counts.failed == counts.total for counts, _ in kinds)
+    enough_is_ready = all(counts.ready >= wanted(target, share) for counts, target in kinds)
+    if waited < allowed and not (nothing_comes and enough_is_ready):
         return Verdict(kind=VerdictKind.WAIT, reason=reason, code=Cause.ON_ITS_WAY)
     standing = (seen.dedicated.ready, seen.spot.ready + seen.spot.by_state.get("preempted", 0))
     enough = all(have >= wanted(target, share) for have, (_, target) in zip(standing, kinds, strict=True))
