@@ -180,7 +180,7 @@ def authenticate_arm(request: Request) -> Principal | None:
 @router.post("/{tenant}/oauth2/token")
 async def token(request: Request, tenant: str) -> Response:
     """Sign in."""
-    form = {key: values[0] for key, values in parse_qs((await request.body()).decode()).items()}
+    form = {key: values[0] for key, values in parse_qs((await request.body()).decode(errors="replace")).items()}
     authority: TokenAuthority = request.app.state.world.tokens
     try:
         return json_response(authority.sign_in(tenant, form, base_url(request)))

@@ -49,7 +49,8 @@ class Operation:
     """One long-running operation.
 
     ``started`` and ``ends`` are simulated times; ``error`` is the code and message of an operation that ends badly;
-    ``result`` gives the body that a finished action answers, such as the output of a run command.
+    ``result`` gives the body that a finished action answers, such as the output of a run command; ``resource`` gives
+    what the ``Location`` of a finished write answers.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Operation:
     on_success: Callable[[], None] | None
     on_failure: Callable[[], None] | None
     result: Callable[[], JsonValue] | None
+    resource: Callable[[], JsonValue] | None = None
     status: OperationStatus = OperationStatus.IN_PROGRESS
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from include.azure_simulator import control, identity, subscriptions
+from include.azure_simulator import control, identity, networks, subscriptions
 from include.azure_simulator.batch import arm_routes, data_plane_routes
 from include.azure_simulator.compute import gallery_routes, operation_routes, routes
 from include.azure_simulator.errors import ArmError, SimulatedError
@@ -26,6 +26,7 @@ def build_app(world: World) -> FastAPI:
         control,
         identity,
         subscriptions,
+        networks,
         routes,
         gallery_routes,
         operation_routes,

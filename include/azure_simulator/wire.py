@@ -21,6 +21,9 @@ from include.azure_simulator.tags import check_tags
 BodyT = TypeVar("BodyT", bound=BaseModel)
 
 _ARM_ROOTS = ("/subscriptions", "/providers", "/tenants", "/metadata")
+_DEEPEST_JSON = 64
+"""Levels of a JSON body; the services' own readers stop there too."""
+_TOO_DEEP = f"The reader's maximum depth of {_DEEPEST_JSON} has been exceeded"
 _LOGIN = re.compile(r"/oauth2(/v2\.0)?/token$|/\.well-known/openid-configuration$|/discovery/", re.IGNORECASE)
 
 
@@ -42,6 +45,22 @@ class CaseInsensitiveRoute(APIRoute):
         self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
 
 
+def decode_json(content: bytes) -> JsonValue:
+    """The value of a JSON body.
+
+    :raises ValueError: for what is not JSON in UTF-8: NaN and infinite numbers, half characters and bodies of more than
+        64 levels are none either.
+    """
+    try:
+        value: JsonValue = json.loads(content.decode("utf-8-sig"))
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    if _is_deeper(value, _DEEPEST_JSON):
+        raise ValueError(_TOO_DEEP)
+    return value
+
+
 async def read_object(request: Request) -> JsonObject:
     """The JSON object in the body of an ARM request; an empty body is an empty object.
 
@@ -51,7 +70,7 @@ async def read_object(request: Request) -> JsonObject:
     if not content.strip():
         return {}
     try:
-        value = json.loads(content)
+        value = decode_json(content)
     except ValueError as error:
         raise _invalid_content(str(error)) from error
     if not isinstance(value, dict):
@@ -84,6 +103,13 @@ def json_response(body: JsonValue, *, status: int = 200, headers: Mapping[str, s
 def empty_response(status: int, headers: Mapping[str, str] | None = None) -> Response:
     """An answer without a body."""
     return Response(status_code=status, headers=dict(headers or {}))
+
+
+def _is_deeper(value: JsonValue, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
 
 
 def _invalid_content(problem: str) -> ArmError:

@@ -14,6 +14,7 @@ from include.azure_simulator.batch.wire import Wire, parse
 from include.azure_simulator.compute.sizes import VmSize
 from include.azure_simulator.links import host
 from include.azure_simulator.resources import JsonObject, normalise_region
+from include.azure_simulator.tags import check_tags
 
 _READ_ONLY = frozenset(
     {
@@ -39,6 +40,12 @@ class _AccountProperties(Wire):
     key_vault_reference: JsonObject | None = None
     encryption: JsonObject | None = None
     network_profile: JsonObject | None = None
+
+
+class _AccountChange(Wire):
+    tags: dict[str, str] | None = None
+    identity: JsonObject | None = None
+    properties: _AccountProperties = Field(default_factory=_AccountProperties)
 
 
 class _AccountBody(Wire):
@@ -95,6 +102,7 @@ def new_account_facts(
     if isinstance(properties, dict):
         body = {**body, "properties": {key: value for key, value in properties.items() if key not in _READ_ONLY}}
     wanted = parse(_AccountBody, {key: value for key, value in body.items() if key not in ("id", "name", "type")})
+    check_tags(wanted.tags)
     if not (3 <= len(name) <= 24 and name.isascii() and name.isalnum() and name == name.lower()):
         raise invalid_value("accountName", name, "An account name has 3 to 24 lower-case letters and digits.")
     mode = wanted.properties.pool_allocation_mode or (existing.pool_allocation_mode if existing else "BatchService")
@@ -102,7 +110,7 @@ def new_account_facts(
         mode != existing.pool_allocation_mode
         or normalise_region(wanted.location) != normalise_region(existing.location)
     ):
-        raise BatchServiceError(409, "PropertyCannotBeUpdated", "The value of one of the properties cannot be updated.")
+        raise _fixed_property()
     values = existing.model_dump() if existing is not None else {}
     values |= {
         "name": existing.name if existing is not None else name,
@@ -117,6 +125,29 @@ def new_account_facts(
     if wanted.properties.allowed_authentication_modes is not None:
         values["allowed_authentication_modes"] = tuple(wanted.properties.allowed_authentication_modes)
     return parse(AccountSection, values)
+
+
+def changed_account_facts(body: JsonObject, existing: AccountSection) -> AccountSection:
+    """The facts of an account after a PATCH, which changes what it names.
+
+    :raises BatchServiceError: 400 for a bad body, 409 for the allocation mode.
+    """
+    wanted = parse(_AccountChange, body)
+    check_tags(wanted.tags or {})
+    if wanted.properties.pool_allocation_mode not in (None, existing.pool_allocation_mode):
+        raise _fixed_property()
+    named = {
+        "tags": wanted.tags,
+        "identity": wanted.identity,
+        "public_network_access": wanted.properties.public_network_access,
+        "allowed_authentication_modes": wanted.properties.allowed_authentication_modes,
+    }
+    values = existing.model_dump() | {name: value for name, value in named.items() if value is not None}
+    return parse(AccountSection, values)
+
+
+def _fixed_property() -> BatchServiceError:
+    return BatchServiceError(409, "PropertyCannotBeUpdated", "The value of one of the properties cannot be updated.")
 
 
 def location_skus(sizes: Iterable[VmSize], location: str) -> list[JsonObject]:

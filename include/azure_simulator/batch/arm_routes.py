@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
 from typing import cast
 
 from fastapi import APIRouter
@@ -12,11 +14,12 @@ from starlette.responses import Response
 from include.azure_simulator.batch import pool_writes
 from include.azure_simulator.batch.account_views import (
     arm_account,
+    changed_account_facts,
     location_skus,
     new_account_facts,
 )
 from include.azure_simulator.batch.accounts import BatchAccount, Deletion
-from include.azure_simulator.batch.errors import BatchServiceError, condition_not_met, invalid_body
+from include.azure_simulator.batch.errors import BatchServiceError, condition_not_met, invalid_body, invalid_value
 from include.azure_simulator.batch.http import BatchArmRoute, body_of, check_conditions, now_of, version_of
 from include.azure_simulator.batch.odata import ListQuery
 from include.azure_simulator.batch.pools import Pool
@@ -24,6 +27,7 @@ from include.azure_simulator.batch.views import arm_pool, plain_etag
 from include.azure_simulator.errors import ArmError
 from include.azure_simulator.links import base_url
 from include.azure_simulator.resources import JsonObject, normalise_region
+from include.azure_simulator.tags import check_tags
 from include.azure_simulator.wire import empty_response, json_response
 from include.azure_simulator.world import World
 
@@ -76,15 +80,31 @@ async def put_account(request: Request, subscription: str, group: str, account: 
     return json_response(arm_account(request, world.batch.add_account(facts)))
 
 
+@router.patch(f"{_ACCOUNTS}/{{account}}")
+async def patch_account(request: Request) -> Response:
+    """Change what the body names."""
+    account = _account(request)
+    account.facts = changed_account_facts(await body_of(request), account.facts)
+    return json_response(arm_account(request, account))
+
+
 @router.post(f"{_ACCOUNTS}/{{account}}/listKeys")
 async def list_keys(request: Request) -> Response:
     """The shared keys of an account."""
-    facts = _account(request).facts
-    if "SharedKey" not in facts.allowed_authentication_modes:
-        raise BatchServiceError(
-            403, "SharedKeyAuthenticationNotAllowed", "The account does not allow shared key authentication."
-        )
-    return json_response({"accountName": facts.name, "primary": facts.primary_key, "secondary": facts.secondary_key})
+    return _keys(_account(request))
+
+
+@router.post(f"{_ACCOUNTS}/{{account}}/regenerateKeys")
+async def regenerate_keys(request: Request) -> Response:
+    """Replace one of the shared keys; the old one is worthless at once."""
+    account = _account(request)
+    names = {"primary": "primary_key", "secondary": "secondary_key"}
+    name = (await body_of(request)).get("keyName")
+    if (changed := names.get(str(name).lower())) is None:
+        raise invalid_value("keyName", name, "The key is either Primary or Secondary.")
+    key = base64.b64encode(secrets.token_bytes(64)).decode()
+    account.facts = account.facts.model_copy(update={changed: key})
+    return _keys(account)
 
 
 @router.get(f"{_PROVIDER}/locations/{{location}}/quotas")
@@ -240,6 +260,15 @@ def _located(request: Request, subscription: str, location: str) -> World:
     return world
 
 
+def _keys(account: BatchAccount) -> Response:
+    facts = account.facts
+    if "SharedKey" not in facts.allowed_authentication_modes:
+        raise BatchServiceError(
+            403, "SharedKeyAuthenticationNotAllowed", "The account does not allow shared key authentication."
+        )
+    return json_response({"accountName": facts.name, "primary": facts.primary_key, "secondary": facts.secondary_key})
+
+
 def _pool_body(body: JsonObject) -> tuple[JsonObject, JsonObject | None, dict[str, str] | None]:
     """``properties``, ``identity`` and ``tags`` of the body of a pool."""
     known = {"properties", "identity", "tags", "id", "name", "type", "etag", "location"}
@@ -252,6 +281,7 @@ def _pool_body(body: JsonObject) -> tuple[JsonObject, JsonObject | None, dict[st
         raise invalid_body("identity must be an object.")
     if tags is not None and not isinstance(tags, dict):
         raise invalid_body("tags must be an object.")
+    check_tags(tags or {})
     return properties, identity, {name: str(value) for name, value in tags.items()} if tags is not None else None
 
 

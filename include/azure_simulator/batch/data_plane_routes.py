@@ -105,17 +105,18 @@ async def replace_pool_properties(request: Request) -> Response:
     """Replace start task, packages and metadata; what is left out is taken away."""
     account, pool = account_of(request), _pool(request)
     body = await body_of(request)
+    version = version_of(request)
     for name in ("applicationPackageReferences", "metadata"):
         if name not in body:
             raise missing_property(name)
     allowed = {"startTask", "applicationPackageReferences", "metadata"}
-    if version_of(request) < NEWEST_API:
+    if version < NEWEST_API:
         allowed |= {"certificateReferences", "targetNodeCommunicationMode"}
     if unknown := set(body) - allowed:
         raise invalid_body(f"The property '{min(unknown)}' does not exist.")
     change = pool_properties_to_arm(body, str(account.id))
     change.setdefault("startTask", {})
-    pool_writes.patch_pool(account, pool, change, now_of(request))
+    pool_writes.patch_pool(account, pool, change, now_of(request), version=version)
     return _written(request, pool, 204)
 
 

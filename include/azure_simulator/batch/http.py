@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any
@@ -19,7 +18,7 @@ from include.azure_simulator.batch.views import plain_etag
 from include.azure_simulator.errors import DATA_PLANE_CONTENT_TYPE, ArmError, DataPlaneError
 from include.azure_simulator.links import base_url
 from include.azure_simulator.resources import JsonObject, timestamp
-from include.azure_simulator.wire import CaseInsensitiveRoute
+from include.azure_simulator.wire import CaseInsensitiveRoute, decode_json
 from include.azure_simulator.world import World
 
 DATA_PLANE_VERSIONS = (
@@ -121,7 +120,7 @@ async def body_of(request: Request) -> JsonObject:
     if not content.strip():
         return {}
     try:
-        value = json.loads(content)
+        value = decode_json(content)
     except ValueError as error:
         raise invalid_body(str(error)) from error
     if not isinstance(value, dict):

@@ -10,7 +10,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,6 +20,8 @@ from include.azure_simulator.batch.errors import invalid_query
 from include.azure_simulator.resources import JsonObject
 
 MOST_RESULTS = 1000
+_DEEPEST_FILTER = 50
+_MOST_DIGITS = 10
 _TOKEN = re.compile(
     r"\s*(?:(?P<string>'(?:[^']|'')*')|(?P<moment>datetime'[^']*'|\d{4}-\d{2}-\d{2}T[\d:.]+Z?)|(?P<number>-?\d+(?:\.\d+)?)"
     r"|(?P<word>[A-Za-z_$][\w/]*)|(?P<mark>[(),]))"
@@ -110,6 +112,7 @@ class _Parser:
         self._text = text
         self._tokens = self._split(text)
         self._at = 0
+        self._depth = 0
 
     def disjunction(self) -> Predicate:
         parts = [self._conjunction()]
@@ -129,8 +132,12 @@ class _Parser:
 
     def _term(self) -> Predicate:
         if self._take("mark", "("):
+            self._depth += 1
+            if self._depth > _DEEPEST_FILTER:
+                raise self._wrong("The filter is nested too deeply.")
             inner = self.disjunction()
             self._expect("mark", ")")
+            self._depth -= 1
             return inner
         if self._take_word("startswith"):
             self._expect("mark", "(")
@@ -157,10 +164,17 @@ class _Parser:
         if kind == "number":
             return float(text)
         if kind == "moment":
-            return datetime.fromisoformat(text.removeprefix("datetime").strip("'"))
+            return self._moment(text.removeprefix("datetime").strip("'"))
         if kind == "word" and text in ("true", "false", "null"):
             return None if text == "null" else text == "true"
         raise self._wrong(f"'{text}' is not a literal.")
+
+    def _moment(self, text: str) -> datetime:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise self._wrong(f"'{text}' is not a time.") from error
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
     def _split(self, text: str) -> list[tuple[str, str]]:
         tokens, position = [], 0
@@ -197,13 +211,24 @@ class _Parser:
 
 def _holds(compare: Callable[[Any, Any], Any], value: JsonValue, literal: object) -> bool:
     left: object = value
-    if isinstance(literal, datetime) and isinstance(value, str):
-        left = datetime.fromisoformat(value)
+    if isinstance(value, dict | list):
+        return compare is operator.ne  # nothing to compare with a literal
+    if isinstance(literal, datetime):
+        left = _moment_or_none(value)
     if left is None or literal is None:
         return bool(compare(left, literal)) if compare in (operator.eq, operator.ne) else False
     if isinstance(left, bool) != isinstance(literal, bool) or isinstance(left, str) != isinstance(literal, str):
         return compare is operator.ne
     return bool(compare(left, literal))
+
+
+def _moment_or_none(value: object) -> datetime | None:
+    """A time of an item; what is none equals no time."""
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
 
 
 def _get(item: JsonObject, path: Sequence[str]) -> JsonValue:
@@ -232,6 +257,6 @@ def _number(query: Mapping[str, str], name: str, default: int) -> int:
     text = query.get(name)
     if text is None:
         return default
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS):
         raise invalid_query(name, text, "A whole number is expected.")
     return int(text)

@@ -119,7 +119,8 @@ def patch_pool(
     :raises BatchServiceError: 400, 403 or 409.
     """
     _require_alive(pool)
-    named = {name: value for name, value in change.items() if value is not None and name not in READ_ONLY}
+    ignored = READ_ONLY if _refuses_removed(account, version) else READ_ONLY | REMOVED
+    named = {name: value for name, value in change.items() if value is not None and name not in ignored}
     if not pool.steady and (account.settings.any_patch_refused_during_resize or "scaleSettings" in named):
         raise being_resized(account)
     present = pool.spec.to_json()
@@ -129,7 +130,7 @@ def patch_pool(
     if "scaleSettings" in named:
         merged["scaleSettings"] = _with_omitted_target(account, pool, named["scaleSettings"])
     spec = read_spec(account, merged, version)
-    if version < _PATCH_OF_EVERYTHING_SINCE and (names := set(named) - CHANGEABLE_WITH_NODES - REMOVED):
+    if version < _PATCH_OF_EVERYTHING_SINCE and (names := set(named) - CHANGEABLE_WITH_NODES):
         raise cannot_be_updated(
             account.settings.property_cannot_be_updated_status,
             min(names),
@@ -265,12 +266,16 @@ def read_spec(account: BatchAccount, properties: Mapping[str, JsonValue], versio
     writable: JsonObject = {
         name: value for name, value in properties.items() if name not in READ_ONLY and value is not None
     }
-    refuse = version >= NEWEST_API and account.settings.refuse_removed_properties
-    if not refuse:
+    if not _refuses_removed(account, version):
         writable = {name: value for name, value in writable.items() if name not in REMOVED}
     if version < NEWEST_API:
         writable = with_nested_storage_types(writable)
     return parse(PoolSpec, writable)
+
+
+def _refuses_removed(account: BatchAccount, version: str) -> bool:
+    """Whether properties that the newest api-version has removed are refused; older clients may still send them."""
+    return version >= NEWEST_API and account.settings.refuse_removed_properties
 
 
 def being_resized(account: BatchAccount) -> BatchServiceError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from pydantic import JsonValue
@@ -39,9 +40,13 @@ def operation_headers(request: Request, operation: Operation | None) -> dict[str
     return world.operations.urls(operation, request, retry_after=wait)
 
 
-def written(request: Request, body: JsonObject, operation: Operation | None, *, status: int) -> Response:
-    """The answer of a PUT or PATCH."""
-    return json_response(body, status=status, headers=operation_headers(request, operation))
+def written(
+    request: Request, render: Callable[[], JsonObject], operation: Operation | None, *, status: int
+) -> Response:
+    """The answer of a PUT or PATCH: the resource. The ``Location`` of its operation answers it again at the end."""
+    if operation is not None:
+        operation.resource = render
+    return json_response(render(), status=status, headers=operation_headers(request, operation))
 
 
 def started(request: Request, operation: Operation) -> Response:

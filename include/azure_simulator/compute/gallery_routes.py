@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -66,7 +68,7 @@ async def put_gallery(request: Request) -> Response:
     """Create or update a gallery."""
     body = parse_body(GalleryBody, await read_object(request))
     outcome = world_of(request).compute.galleries.put(_gallery_id(request), body)
-    return written(request, outcome.resource.render(), outcome.operation, status=201 if outcome.created else 200)
+    return written(request, outcome.resource.render, outcome.operation, status=201 if outcome.created else 200)
 
 
 @router.patch(_GALLERY)
@@ -105,7 +107,7 @@ async def put_definition(request: Request) -> Response:
     body = parse_body(DefinitionBody, await read_object(request))
     definitions = world_of(request).compute.definitions
     outcome = definitions.put(_definition_id(request), body, api_version=api_version(request))
-    return written(request, outcome.resource.render(), outcome.operation, status=201 if outcome.created else 200)
+    return written(request, outcome.resource.render, outcome.operation, status=201 if outcome.created else 200)
 
 
 @router.patch(_DEFINITION)
@@ -147,7 +149,9 @@ async def put_version(request: Request) -> Response:
     versions = world_of(request).compute.versions
     outcome = versions.put(_version_id(request), body, api_version=api_version(request))
     status = 201 if outcome.created else 200
-    return written(request, outcome.resource.render(with_replication_status=False), outcome.operation, status=status)
+    return written(
+        request, partial(outcome.resource.render, with_replication_status=False), outcome.operation, status=status
+    )
 
 
 @router.patch(_VERSION)
@@ -156,7 +160,9 @@ async def patch_version(request: Request) -> Response:
     body = parse_body(TagsBody, await read_object(request))
     versions = world_of(request).compute.versions
     outcome = versions.patch(_version_id(request), body, api_version=api_version(request))
-    return written(request, outcome.resource.render(with_replication_status=False), outcome.operation, status=200)
+    return written(
+        request, partial(outcome.resource.render, with_replication_status=False), outcome.operation, status=200
+    )
 
 
 @router.delete(_VERSION)

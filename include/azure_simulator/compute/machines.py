@@ -67,7 +67,7 @@ class VirtualMachine(Resource):
             "hardwareProfile": {"vmSize": section.size},
             "storageProfile": self._storage_profile(),
             "osProfile": self._os_profile(),
-            "networkProfile": {"networkInterfaces": [{"id": self._network_interface()}]},
+            "networkProfile": {"networkInterfaces": [{"id": self.nic_id}]},
         }
         if (security := self._security_profile()) is not None:
             properties["securityProfile"] = security
@@ -218,7 +218,9 @@ class VirtualMachine(Resource):
             profile["encryptionAtHost"] = True
         return profile or None
 
-    def _network_interface(self) -> str:
+    @property
+    def nic_id(self) -> str:
+        """The id of the network interface."""
         group = f"/subscriptions/{self.rid.subscription}/resourceGroups/{self.rid.group}"
         return f"{group}/providers/Microsoft.Network/networkInterfaces/{self.section.name}-nic"
 

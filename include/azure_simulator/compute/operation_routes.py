@@ -38,6 +38,7 @@ def _monitor(request: Request, operation: Operation) -> Response:
         return started(request, operation)
     if operation.status is OperationStatus.FAILED and operation.error is not None:
         raise ArmError(409, *operation.error)
-    if operation.result is not None:
-        return json_response(operation.result())
+    outcome = operation.result or operation.resource
+    if outcome is not None:
+        return json_response(outcome())
     return empty_response(200 if operation.resource_id else 204)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -53,7 +54,7 @@ async def patch_vm(request: Request, subscription: str, group: str, name: str) -
     world = _scope(request, subscription, group)
     body = parse_body(TagsBody, await read_object(request))
     machine, operation = world.compute.machines.patch(compute_id(subscription, group, "virtualMachines", name), body)
-    return written(request, machine.render(now=world.clock.now(), expand=None), operation, status=200)
+    return written(request, lambda: machine.render(now=world.clock.now(), expand=None), operation, status=200)
 
 
 @router.get(f"{_VM}/instanceView")
@@ -131,7 +132,7 @@ async def put_disk(request: Request, subscription: str, group: str, name: str) -
     body = parse_body(DiskBody, await read_object(request))
     outcome = world.compute.disks.put(compute_id(subscription, group, "disks", name), body)
     status = 202 if outcome.operation else 200
-    return written(request, _disk(request, outcome.resource), outcome.operation, status=status)
+    return written(request, partial(_disk, request, outcome.resource), outcome.operation, status=status)
 
 
 @router.patch(_DISK)
@@ -174,7 +175,9 @@ async def put_snapshot(request: Request, subscription: str, group: str, name: st
     body = parse_body(SnapshotBody, await read_object(request))
     outcome = world.compute.snapshots.put(compute_id(subscription, group, "snapshots", name), body)
     status = 202 if outcome.operation else 200
-    return written(request, outcome.resource.render(api_version=api_version(request)), outcome.operation, status=status)
+    return written(
+        request, partial(outcome.resource.render, api_version=api_version(request)), outcome.operation, status=status
+    )
 
 
 @router.patch(_SNAPSHOT)
@@ -218,7 +221,7 @@ async def put_image(request: Request, subscription: str, group: str, name: str) 
     body = parse_body(ImageBody, await read_object(request))
     outcome = world.compute.images.put(compute_id(subscription, group, "images", name), body)
     status = 201 if outcome.created else 200
-    return written(request, outcome.resource.render(), outcome.operation, status=status)
+    return written(request, outcome.resource.render, outcome.operation, status=status)
 
 
 @router.patch(_IMAGE)

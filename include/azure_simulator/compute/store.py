@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from include.azure_simulator.errors import ArmError
@@ -165,6 +165,15 @@ class RequestBody(BaseModel):
             return {key: item for key, item in value.items() if key not in cls.read_only}
         return value
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: Any, info: ValidationInfo) -> Any:
+        """Enumerations are read in any case, as Compute reads them; ``standard_lrs`` stands in the CLI's help."""
+        if not isinstance(value, str) or info.field_name is None:
+            return value
+        known = _literals(cls.model_fields[info.field_name].annotation)
+        return next((name for name in known if name.lower() == value.lower()), value)
+
     def to_json(self) -> JsonObject:
         """The properties that were set, as they stood in the request."""
         dumped: JsonObject = self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
@@ -191,6 +200,13 @@ class TagsBody(RequestBody):
 
     tags: dict[str, str] | None = None
     properties: JsonObject | None = None
+
+
+def _literals(annotation: Any) -> tuple[str, ...]:
+    """The words of a ``Literal``, or of the one in a union."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return tuple(word for part in get_args(annotation) if get_origin(part) is Literal for word in get_args(part))
 
 
 def compute_id(subscription: str, group: str, *pairs: str) -> ResourceId:

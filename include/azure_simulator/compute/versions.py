@@ -329,7 +329,8 @@ class Versions(Store[ImageVersion]):
     def _check_unchanged(self, version: ImageVersion, body: VersionBody) -> None:
         prefix = "galleryImageVersion.properties"
         asked = body.properties.storage_profile.source_ids()
-        if [source.lower() for source in asked] != [source.lower() for source in version.source_ids]:
+        known = [source.lower() for source in version.source_ids]
+        if asked and [source.lower() for source in asked] != known:  # the CLI leaves the sources out of an update
             raise property_change(f"{prefix}.storageProfile.source.id")
         publishing = body.properties.publishing_profile
         if publishing.storage_account_type not in (None, version.storage_account_type):
