@@ -193,7 +193,8 @@ class SettleTrigger(AccountTrigger):
             pool.allocation_state is AllocationState.STEADY and pool.provisioning_state.casefold() != "deleting"
         ):
             return TriggerEvent({"settled": self.pool})
-        self.say(f"{pool.provisioning_state}, {pool.allocation_state}, {pool.current_total} nodes")
+        deleting = pool.provisioning_state.casefold() == "deleting"
+        self.say(f"{'deleting' if deleting else pool.allocation_state}, {pool.current_total} nodes")
         if self.is_late():
             return failed(
                 ResizeGaveUpError(

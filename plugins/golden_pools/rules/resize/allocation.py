@@ -214,6 +214,8 @@ def _acceptable(pool: Pool, request: ResizeRequest) -> bool:
 
 
 def _numbers(pool: Pool, request: ResizeRequest) -> str:
+    if not request.targets.total:
+        return f"{pool.current_total} nodes left, resize {request.attempt} of {request.attempts}"
     return (
         f"{pool.current_dedicated} of {request.targets.dedicated} dedicated and "
         f"{pool.current_spot} of {request.targets.spot} Spot nodes allocated, "
