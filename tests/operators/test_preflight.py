@@ -62,6 +62,25 @@ def test_a_quota_that_does_not_suffice_is_found_before_the_run(cloud: Cloud, spe
     assert "quota" in error.what
 
 
+def test_a_golden_vm_that_nobody_calls_generalized_is_refused(cloud: Cloud, run: Run) -> None:
+    """Pitfall 15: nodes from such an image end unusable."""
+    cloud.arm("PATCH", VM, {"tags": {}})
+    cloud.advance(minutes=1)
+    error = stopped(run)
+    assert "generalized:" in error.what
+    assert "golden.generalized" in error.advice
+
+
+def test_an_account_that_takes_shared_keys_only_is_refused(cloud: Cloud, run: Run) -> None:
+    """Pitfall 16: with a gallery image that ends in an authentication error."""
+    account = cloud.world.batch.account("goldenbatch")
+    assert account is not None
+    account.facts = account.facts.model_copy(update={"allowed_authentication_modes": ("SharedKey",)})
+    error = stopped(run)
+    assert "account-authentication:" in error.what
+    assert "AAD" in error.advice
+
+
 @pytest.mark.parametrize(
     ("parts", "check", "advice"),
     [
