@@ -27,6 +27,9 @@ from include.azure_simulator.traffic import Exchange
 from include.azure_simulator.wire import plane_of
 from include.azure_simulator.world import World
 
+_LARGEST_ARM_BODY = 4 * 1024 * 1024
+_LARGEST_BODY = {Plane.BATCH: 1024 * 1024}
+"""In bytes, where it is not ARM's: the data plane documents 1 MB for a collection of tasks."""
 _UNMATCHED_ROUTE = "(no route)"
 _PROVIDER = re.compile(r"/providers/([^/]+)(?:/([^/]+))?", re.IGNORECASE)
 
@@ -52,7 +55,9 @@ class Exchanges:
         state = scope.setdefault("state", {})
         state.update(plane=plane, request_id=str(uuid.uuid4()), headers={}, fault=False)
         request = Request(scope)
-        body = await _read(receive)
+        body = await _read(receive, _LARGEST_BODY.get(plane, _LARGEST_ARM_BODY))
+        app = self._app if body is not None else render_error(request, _too_large(plane))
+        body = body or b""
         self._world.operations.settle()
         started = time.monotonic()
         answer = _Answer()
@@ -65,7 +70,7 @@ class Exchanges:
             await send(message)
 
         try:
-            await self._app(scope, _replay(body, receive), send_and_keep)
+            await app(scope, _replay(body, receive), send_and_keep)
         finally:
             if plane is not Plane.CONTROL:
                 self._log(request, body, answer, started)
@@ -264,15 +269,26 @@ def _add_headers(headers: MutableHeaders, request: Request, plane: Plane) -> Non
         headers.setdefault(name, value)
 
 
-async def _read(receive: Receive) -> bytes:
-    body = bytearray()
+async def _read(receive: Receive, largest: int) -> bytes | None:
+    """The body of a request; ``None`` for one beyond ``largest`` bytes, which is read to its end but not kept."""
+    body, size = bytearray(), 0
     while True:
         message = await receive()
-        if message["type"] == "http.disconnect":
-            return bytes(body)
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            return bytes(body)
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= largest:
+            body += part
+        else:
+            body.clear()
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return bytes(body) if size <= largest else None
+
+
+def _too_large(plane: Plane) -> SimulatedError:
+    if plane is Plane.BATCH:
+        text = "The size of the request body exceeds the maximum size permitted."
+        return DataPlaneError(413, "RequestBodyTooLarge", text)
+    return ArmError(413, "RequestContentTooLarge", "The request content size exceeds the maximum size of 4 MB.")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -235,3 +235,39 @@ def test_a_world_file_can_bring_pools(batch: Batch, world: World) -> None:
     assert batch.counts("seeded") == {"idle": 2, "total": 2}
     assert batch.get("seeded")["allocationState"] == "Steady"
     assert batch.get("automatic")["allocationState"] == "Resizing"
+
+
+def test_a_patch_changes_only_what_it_names(batch: Batch) -> None:
+    before = batch.call("GET").json()
+    after = batch.call("PATCH", body={"tags": {"a": "b"}}).json()
+    assert after == {**before, "tags": {"a": "b"}}
+
+
+def test_a_patch_can_forbid_shared_keys(batch: Batch) -> None:
+    modes = {"properties": {"allowedAuthenticationModes": ["AAD"]}}
+    assert batch.call("PATCH", body=modes).json()["properties"]["allowedAuthenticationModes"] == ["AAD"]
+    assert refusal(batch.call("POST", "/listKeys")) == (403, "SharedKeyAuthenticationNotAllowed")
+
+
+def test_a_patch_cannot_change_the_allocation_mode(batch: Batch) -> None:
+    answer = batch.call("PATCH", body={"properties": {"poolAllocationMode": "UserSubscription"}})
+    assert refusal(answer) == (409, "PropertyCannotBeUpdated")
+
+
+@pytest.mark.parametrize("name", ["Primary", "Secondary"])
+def test_a_key_is_replaced_and_the_other_is_kept(batch: Batch, name: str) -> None:
+    before = batch.call("POST", "/listKeys").json()
+    after = batch.call("POST", "/regenerateKeys", {"keyName": name}).json()
+    assert after == batch.call("POST", "/listKeys").json()
+    assert {key for key in before if before[key] != after[key]} == {name.lower()}
+
+
+def test_only_the_two_keys_can_be_replaced(batch: Batch) -> None:
+    assert refusal(batch.call("POST", "/regenerateKeys", {"keyName": "third"})) == (400, "InvalidPropertyValue")
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_the_limits_of_tags_hold_for_accounts(batch: Batch, method: str) -> None:
+    location = {"location": "westeurope"} if method == "PUT" else {}
+    answer = batch.call(method, body={**location, "tags": {"a<b": "c"}})
+    assert refusal(answer) == (400, "InvalidTagNameCharacters")

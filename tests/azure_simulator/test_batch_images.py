@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -182,3 +183,51 @@ def test_gallery_image_with_a_shared_key_is_an_authentication_error(batch: Batch
         in reasons(answer)["AuthenticationErrorDetail"]
     )
     assert batch.plane("POST", "/pools", body).status_code == 201
+
+
+def test_an_image_for_scsi_does_not_boot_on_a_size_that_speaks_nvme_only(batch: Batch) -> None:
+    batch.make("nightly", on_image(batch.make_version(), 1, vmSize="STANDARD_D2S_V6"))
+
+    details = {pair["code"]: pair["message"] for pair in _first_error(batch)["details"]}
+    assert json.loads(details["Provider Error Json"])["error"]["code"] == "InvalidParameter"
+    assert "'Standard_D2s_v6' cannot boot with OS image or disk" in details["Provider Error Json"]
+
+
+def test_an_image_for_both_controllers_boots_on_a_size_that_speaks_nvme_only(batch: Batch) -> None:
+    features = [{"name": "SecurityType", "value": "Standard"}, {"name": "DiskControllerTypes", "value": "SCSI, NVMe"}]
+    batch.make("nightly", on_image(batch.make_version(features=features), 1, vmSize="STANDARD_D2S_V6"))
+
+    assert batch.counts("nightly") == {"idle": 1, "total": 1}
+
+
+def test_a_node_agent_for_another_distribution_cannot_be_installed(batch: Batch) -> None:
+    body = on_image("unused", 1)
+    configuration = machine({"id": batch.make_version()}) | {"nodeAgentSkuId": "batch.node.el 9"}
+    body["properties"]["deploymentConfiguration"] = {"virtualMachineConfiguration": configuration}
+    batch.make("nightly", body)
+
+    node = batch.nodes("nightly")[0]
+    assert (node["state"], node["errors"][0]["code"]) == ("unusable", "BatchAgentInstallationFailure")
+
+
+def test_of_an_unknown_base_image_only_the_os_type_counts(batch: Batch) -> None:
+    version = batch.make_version()
+    found = batch.world.compute.image_version(version)
+    assert found is not None
+    assert found.base_image == ("canonical", "ubuntu-24_04-lts", "server")
+    found.base_image = None
+    body = on_image("unused", 1)
+    configuration = machine({"id": version}) | {"nodeAgentSkuId": "batch.node.el 9"}
+    body["properties"]["deploymentConfiguration"] = {"virtualMachineConfiguration": configuration}
+    batch.make("nightly", body)
+
+    assert batch.counts("nightly") == {"idle": 1, "total": 1}
+
+
+def test_pools_on_one_image_share_a_limit_when_there_is_one(batch: Batch) -> None:
+    batch.change(custom_image_dedicated_limit=5)
+    version = batch.make_version()
+    batch.make("other", on_image(version, 3))
+    batch.make("nightly", on_image(version, 3))
+
+    assert (batch.get("nightly")["currentDedicatedNodes"], _first_error(batch)["code"]) == (2, "AllocationFailed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -381,3 +382,68 @@ def test_thousands_of_nodes_are_counted_and_paged(batch: Batch) -> None:
 
     assert batch.counts("big") == {"idle": 2500, "total": 2500}
     assert pages == [1000, 1000, 500]
+
+
+def _usages(batch: Batch) -> dict[str, tuple[int, int]]:
+    listed = batch.arm.get("providers/Microsoft.Compute/locations/westeurope/usages").json()["value"]
+    return {entry["name"]["value"]: (entry["currentValue"], entry["limit"]) for entry in listed}
+
+
+def test_nodes_in_the_users_subscription_count_in_its_usages(batch: Batch) -> None:
+    before = _usages(batch)
+    _quota(batch, pool_allocation_mode="UserSubscription")
+    batch.make("nightly", pool_body(2, 3))
+
+    after = _usages(batch)
+    assert {name: after[name][0] - before[name][0] for name in after if after[name] != before[name]} == {
+        "cores": 4,
+        "standardDSv5Family": 4,
+        "lowPriorityCores": 6,
+    }
+
+
+def test_nodes_of_batch_do_not_count_in_the_usages_of_the_subscription(batch: Batch) -> None:
+    before = _usages(batch)
+    batch.make("nightly", pool_body(2, 3))
+
+    assert _usages(batch) == before
+
+
+@pytest.mark.parametrize("code", ["OperationNotAllowed", "QuotaExceeded"])
+def test_the_quota_of_the_users_subscription_shows_as_a_refusal_of_compute(batch: Batch, code: str) -> None:
+    batch.change(subscription_quota_code=code)
+    _quota(batch, pool_allocation_mode="UserSubscription")
+    batch.make("nightly", pool_body(60))  # 120 cores of 100
+
+    pool = batch.get("nightly")
+    [error] = pool["resizeOperationStatus"]["errors"]
+    details = {pair["code"]: pair["message"] for pair in error["details"]}
+    assert (pool["currentDedicatedNodes"], error["code"]) == (50, "AllocationFailed")
+    assert json.loads(details["Provider Error Json"])["error"]["code"] == code
+    assert "exceeding approved standardDSv5Family Cores quota" in details["Provider Error Json"]
+
+
+def test_a_pool_that_is_deleted_while_it_grows_shrinks_to_nothing(batch: Batch) -> None:
+    batch.change(allocation_latency="PT1M", allocation_rate_nodes_per_minute=1)
+    batch.put("nightly", pool_body(5))
+    batch.wait(minutes=3)
+    batch.call("DELETE", "/pools/nightly")
+
+    pool = batch.get("nightly")
+    assert (pool["provisioningState"], pool["allocationState"]) == ("Deleting", "Resizing")
+    assert pool["resizeOperationStatus"]["targetDedicatedNodes"] == 0
+    assert set(batch.counts("nightly")) == {"leavingPool", "total"}
+
+
+def test_a_pool_that_is_deleted_before_its_first_node_is_steady(batch: Batch) -> None:
+    batch.put("nightly", pool_body(5))
+    batch.call("DELETE", "/pools/nightly")
+    batch.wait(seconds=110)
+
+    pool = batch.get("nightly")
+    assert (pool["provisioningState"], pool["allocationState"], pool["currentDedicatedNodes"]) == (
+        "Deleting",
+        "Steady",
+        0,
+    )
+    assert _errors(batch) == ["ResizeStopped"]

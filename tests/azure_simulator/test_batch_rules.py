@@ -317,3 +317,20 @@ def test_secrets_are_never_shown(batch: Batch) -> None:
 
     assert batch.get("nightly")["userAccounts"] == [{"name": "me"}]
     assert "Secret!1" not in batch.plane("GET", "/pools/nightly").text
+
+
+def test_an_older_client_replaces_properties_together_with_certificates(batch: Batch) -> None:
+    # azure-batch 14 and the CLI name certificates in every such request; they may, while the pool has nodes
+    batch.make("nightly", pool_body(1))
+    body = {"certificateReferences": [], "applicationPackageReferences": [], "metadata": [{"name": "a", "value": "b"}]}
+
+    answer = batch.plane("POST", "/pools/nightly/updateproperties", body, version="2024-02-01.19.0")
+
+    assert answer.status_code == 204, answer.text
+    assert batch.get("nightly")["metadata"] == [{"name": "a", "value": "b"}]
+
+
+def test_the_limits_of_tags_hold_for_pools(batch: Batch) -> None:
+    tags = {f"tag{number}": "x" for number in range(51)}
+
+    assert refusal(batch.put("nightly", pool_body() | {"tags": tags})) == (400, "TooManyTags")

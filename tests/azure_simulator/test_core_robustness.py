@@ -56,3 +56,15 @@ def test_the_data_plane_refuses_a_count_that_is_none(client: TestClient, number:
 def test_login_refuses_a_form_that_is_not_text(client: TestClient, world: World) -> None:
     answer = client.post(f"/{world.tenant.id}/oauth2/v2.0/token", content=b"\xff\xfe")
     assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
+
+
+def test_arm_takes_bodies_of_up_to_four_megabytes(arm: Arm, client: TestClient) -> None:
+    fits = client.put(arm.id(SNAPSHOT), content=b" " * (4 * 1024 * 1024))
+    assert error_of(fits) == (400, "LocationRequired")
+    answer = client.put(arm.id(SNAPSHOT), content=b" " * (4 * 1024 * 1024 + 1))
+    assert error_of(answer) == (413, "RequestContentTooLarge")
+
+
+def test_the_data_plane_takes_bodies_of_up_to_one_megabyte(client: TestClient) -> None:
+    answer = client.post("/pools?api-version=2025-06-01", content=b" " * (1024 * 1024 + 1))
+    assert (answer.status_code, answer.json()["code"]) == (413, "RequestBodyTooLarge")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -68,17 +69,15 @@ def quota_reached(code: str, message: str) -> ScriptedError:
     return ScriptedError(code=code, message=message)
 
 
-def provider_error(message: str) -> ScriptedError:
+def provider_error(message: str, code: str = "BadRequest") -> ScriptedError:
     """The error of a resize that Compute refused: its answer is embedded as JSON, cut or not."""
+    answer = json.dumps({"error": {"code": code, "message": message}}, separators=(",", ":"))
     return ScriptedError(
         code="AllocationFailed",
         message="Desired number of dedicated nodes could not be allocated",
         details=(
             ErrorDetail(code="Reason", message="The request was refused by the compute provider."),
-            ErrorDetail(
-                code="Provider Error Json",
-                message='{"error":{"code":"BadRequest","message":"' + message.replace('"', '\\"') + '"}}',
-            ),
+            ErrorDetail(code="Provider Error Json", message=answer),
             ErrorDetail(code="Provider Error Json Truncated", message="False"),
         ),
     )

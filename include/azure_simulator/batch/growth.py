@@ -12,6 +12,7 @@ from include.azure_simulator.batch.allocation import (
     Limit,
     Pace,
     plan_growth,
+    provider_error,
     quota_reached,
     script_growth,
     script_pace,
@@ -19,7 +20,8 @@ from include.azure_simulator.batch.allocation import (
 from include.azure_simulator.batch.pool_spec import InterNodeCommunication
 from include.azure_simulator.batch.pools import NewNodes, Pool, Targets
 from include.azure_simulator.batch.scripts import ScriptedError
-from include.azure_simulator.compute.sizes import VmSize
+from include.azure_simulator.compute.sizes import SPOT_CORES, VmSize
+from include.azure_simulator.compute.usages import quota_of, used_by_machines
 
 if TYPE_CHECKING:
     from include.azure_simulator.batch.accounts import BatchAccount
@@ -78,8 +80,12 @@ def _limits(
     if size is None:
         unsupported = ScriptedError(code="UnsupportedVMSize", message="The VM size is not supported in this region")
         limits.append(Limit(0, unsupported))
-    elif not account.user_subscription:
+    elif account.user_subscription:
+        limits += _subscription_limits(account, pool, size, dedicated=dedicated)
+    else:
         limits += _quota_limits(account, pool, size, dedicated=dedicated)
+    if (image_limit := _image_limit(account, pool, dedicated=dedicated)) is not None:
+        limits.append(image_limit)
     return tuple(limits)
 
 
@@ -92,6 +98,41 @@ def _communication_limit(account: BatchAccount, pool: Pool, targets: Targets, *,
     )
     others = targets.low_priority if dedicated else targets.dedicated
     return Limit(max(0, most - others - pool.current(dedicated=dedicated)), COMMUNICATION_LIMIT)
+
+
+def _image_limit(account: BatchAccount, pool: Pool, *, dedicated: bool) -> Limit | None:
+    """What the limit on the nodes of all pools of one custom image leaves, when there is one (a switch)."""
+    settings, image = account.settings, pool.spec.image.id
+    most = settings.custom_image_dedicated_limit if dedicated else settings.custom_image_low_priority_limit
+    if most is None or image is None:
+        return None
+    others = sum(
+        other.reserved(dedicated=dedicated)
+        for other in account.pools.values()
+        if other is not pool and (other.spec.image.id or "").lower() == image.lower()
+    )
+    error = ScriptedError(
+        code="AllocationFailed", message=f"Pools on one custom image can have at most {most} nodes together"
+    )
+    return Limit(max(0, most - others - pool.current(dedicated=dedicated)), error)
+
+
+def _subscription_limits(account: BatchAccount, pool: Pool, size: VmSize, *, dedicated: bool) -> list[Limit]:
+    """Compute's own quotas: they hold for nodes that live in the user's subscription."""
+    world, subscription, location = account.world, account.facts.subscription, account.location
+    used = world.batch.subscription_cores(subscription, location, besides=pool)
+    used += used_by_machines(world.compute, subscription, location)
+    own = pool.current(dedicated=dedicated) * size.vcpus
+    limits = []
+    for name in ("cores", size.family) if dedicated else (SPOT_CORES,):
+        quota = quota_of(world.compute, name)
+        room = max(0, quota - used[name] - own)
+        text = (
+            f"Operation could not be completed as it results in exceeding approved {name} Cores quota. "
+            f"Additional details - Location: {location}, Current Limit: {quota}, Current Usage: {used[name] + own}."
+        )
+        limits.append(Limit(room // size.vcpus, provider_error(text, account.settings.subscription_quota_code)))
+    return limits
 
 
 def _quota_limits(account: BatchAccount, pool: Pool, size: VmSize, *, dedicated: bool) -> list[Limit]:

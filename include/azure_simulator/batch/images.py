@@ -203,9 +203,20 @@ class ImageRules:
             code=code.value, message="The pool depends on a resource that does not exist: the image of its nodes"
         )
 
+    def _agent_fits(self, version: ImageVersion, agent: str) -> bool:
+        """Whether a node agent runs on an image; of a base image that is not in the list only the OS type counts."""
+        if ("windows" in agent) != (version.os_type.lower() == "windows"):
+            return False
+        base = version.base_image
+        wanted = {
+            entry.node_agent_sku_id.lower()
+            for entry in self.supported
+            if base == (entry.publisher.lower(), entry.offer.lower(), entry.sku.lower())
+        }
+        return not wanted or agent in wanted
+
     def _outcome(self, version: ImageVersion, spec: PoolSpec) -> NodeOutcome | None:
-        windows_agent = "windows" in spec.machine.node_agent_sku_id.lower()
-        if windows_agent != (version.os_type.lower() == "windows"):
+        if not self._agent_fits(version, spec.machine.node_agent_sku_id.lower()):
             error = ScriptedError(
                 code="BatchAgentInstallationFailure",
                 message="The Batch node agent could not be installed: the node agent SKU does not fit the image",
@@ -218,6 +229,14 @@ class ImageRules:
 
 def _cannot_boot(version: ImageVersion, spec: PoolSpec, size: VmSize) -> ScriptedError | None:
     """The error of Compute when a size cannot boot an image; it shows at the resize only."""
+    if version.disk_controllers.isdisjoint(name.upper() for name in size.disk_controllers):
+        return provider_error(
+            f"The VM size '{size.name}' cannot boot with OS image or disk. Please check that disk controller types "
+            "supported by the OS image or disk is one of the supported disk controller types for the VM size "
+            f"'{size.name}'. Please query sku api at https://aka.ms/azure-compute-skus to determine supported disk "
+            "controller types for the VM size.",
+            code="InvalidParameter",
+        )
     if version.hyper_v_generation not in size.generations:
         generation = version.hyper_v_generation.removeprefix("V")
         return provider_error(

@@ -18,6 +18,7 @@ from include.azure_simulator.batch.commands import run_command
 from include.azure_simulator.batch.nodes import BootPlan, BootTimes, Disturbance, Node, NodeState, boot
 from include.azure_simulator.batch.planes import start_task_to_data_plane
 from include.azure_simulator.batch.pool_spec import (
+    DEFAULT_RESIZE_TIMEOUT,
     NodeDeallocationOption,
     PoolSpec,
 )
@@ -252,12 +253,21 @@ class Pool:
         self._set_state(AllocationState.STOPPING, now)
 
     def delete(self, now: datetime, settings: BatchSettings) -> None:
-        """Mark the pool for deletion: a resize stops, tasks are requeued, nodes leave."""
+        """Mark the pool for deletion: a resize stops, tasks are requeued, the pool is resized to no nodes."""
         self.deleting_since = now
         self.gone_at = now + settings.pool_delete
-        if self.resize is not None:
+        self.stale = None
+        if self.nodes:
+            requeue = NodeDeallocationOption.REQUEUE
+            none = {True: deque[datetime](), False: deque[datetime]()}
+            timeout = DEFAULT_RESIZE_TIMEOUT
+            self.resize = Resize(Targets(0, 0), timeout, requeue, now, (), now, {}, None, deque(), none)
+            self._set_state(AllocationState.RESIZING, now)
+        elif self.resize is not None and self.resize.ended is None:
             for arrivals in self.resize.pending.values():
                 arrivals.clear()
+            self.resize.ended, self.resize.errors = now, (RESIZE_STOPPED,)
+            self._set_state(AllocationState.STEADY, now)
         for node in self.nodes:
             node.requeue_tasks(now)
             node.leave(now, settings.pool_delete)

@@ -73,6 +73,11 @@ class BatchSettings(BaseModel):
     inter_node_limit_user_subscription: Annotated[int, Field(ge=0)] = 80
     """Nodes of a pool with inter-node communication, nodes in the user's subscription (quota article)."""
 
+    custom_image_dedicated_limit: Annotated[int, Field(ge=0)] | None = None
+    """Dedicated nodes of all pools on one custom image: 2,000 in the quota article, none in that of gallery images."""
+    custom_image_low_priority_limit: Annotated[int, Field(ge=0)] | None = None
+    """Spot nodes of all pools on one custom image: 1,000 in the quota article."""
+
     # -- switches ------------------------------------------------------------------------------------------------------
     legacy_managed_image_pools: bool = False
     """Behave as before 2026-03-31, when a pool could still be made straight from a managed image."""
@@ -102,5 +107,7 @@ class BatchSettings(BaseModel):
     """Resize error when running tasks outlive ``resizeTimeout`` of a shrinking pool: this or ``RemoveNodesFailed``."""
     low_priority_quota_code: str = "AccountLowPriorityCoreQuotaReached"
     """This or ``AccountSpotCoreQuotaReached``."""
+    subscription_quota_code: str = "OperationNotAllowed"
+    """Compute's code in the resize error of a user-subscription account beyond its quota, or ``QuotaExceeded``."""
     refuse_removed_properties: bool = True
     """Whether api-version 2025-06-01 refuses properties that it has removed (``certificates``, ...) or ignores them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,8 +13,10 @@ from include.azure_simulator.batch.accounts import BatchAccount
 from include.azure_simulator.batch.errors import BatchServiceError
 from include.azure_simulator.batch.nodes import NodeState
 from include.azure_simulator.batch.pool_writes import seed_pool
+from include.azure_simulator.batch.pools import Pool
 from include.azure_simulator.batch.scripts import IncidentScript, ResizeScript
 from include.azure_simulator.batch.section import AccountSection, BatchSection
+from include.azure_simulator.compute.sizes import SPOT_CORES
 from include.azure_simulator.errors import ArmError
 from include.azure_simulator.resources import JsonObject, normalise_region
 
@@ -80,6 +83,24 @@ class BatchWorld:
     def in_region(self, location: str) -> list[BatchAccount]:
         """The accounts of a region."""
         return [account for account in self.accounts.values() if account.location == normalise_region(location)]
+
+    def subscription_cores(self, subscription: str, location: str, besides: Pool | None = None) -> Counter[str]:
+        """Cores that nodes use in a subscription itself, named as Compute's usages name them.
+
+        Only accounts in user-subscription mode have their nodes there.
+        """
+        used: Counter[str] = Counter()
+        for account in self.in_subscription(subscription):
+            if not account.user_subscription or account.location != normalise_region(location):
+                continue
+            for pool in account.pools.values():
+                size = account.vm_size(pool.spec.vm_size)
+                if pool is besides or size is None:
+                    continue
+                for name in ("cores", size.family):
+                    used[name] += size.vcpus * pool.reserved(dedicated=True)
+                used[SPOT_CORES] += size.vcpus * pool.reserved(dedicated=False)
+        return used
 
     def uses_image(self, resource_id: str) -> bool:
         """Whether nodes are being provisioned from an image now: it cannot be deleted then (gallery article)."""

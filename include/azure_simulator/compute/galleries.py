@@ -126,7 +126,8 @@ class ImageVersion(Resource):
     """An image version of a gallery.
 
     ``source_ids`` are the resources that it was made from, the OS disk first; ``data_disks`` are sizes in GiB by LUN;
-    ``replicas`` are by normalised region.
+    ``replicas`` are by normalised region. ``base_image`` is the marketplace image that the machine behind it was made
+    from: publisher, offer and SKU in lower case, where the sources told.
     """
 
     definition: ImageDefinition
@@ -145,6 +146,13 @@ class ImageVersion(Resource):
     block_deletion_before_end_of_life: bool
     allow_deletion_of_replicated_locations: bool
     validated_at: datetime | None = None
+    base_image: tuple[str, str, str] | None = None
+
+    @property
+    def disk_controllers(self) -> frozenset[str]:
+        """``SCSI`` and ``NVME``, from the feature ``DiskControllerTypes``; a definition without it means SCSI."""
+        named = self.definition.features.get("DiskControllerTypes", "SCSI")
+        return frozenset(name.strip().upper() for name in named.split(","))
 
     @property
     def regions_ready(self) -> set[str]:

@@ -242,8 +242,9 @@ async def delete_image(request: Request, subscription: str, group: str, name: st
 @router.get(f"{_SUBSCRIPTION}/locations/{{location}}/usages")
 async def list_usages(request: Request, subscription: str, location: str) -> Response:
     """The core quotas of a region."""
-    compute = _scope(request, subscription, None).compute
-    return json_response({"value": quota.usages(compute, subscription, location)})
+    world = _scope(request, subscription, None)
+    nodes = world.batch.subscription_cores(subscription, location)
+    return json_response({"value": quota.usages(world.compute, subscription, location, nodes)})
 
 
 @router.get(f"{_SUBSCRIPTION}/skus")

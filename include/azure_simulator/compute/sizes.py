@@ -11,6 +11,10 @@ Architecture = Literal["x64", "Arm64"]
 DiskController = Literal["SCSI", "NVMe"]
 
 
+SPOT_CORES = "lowPriorityCores"
+"""Name of the quota of all Spot cores of a region."""
+
+
 class VmSize(BaseModel):
     """A VM size as the SKU list describes it.
 

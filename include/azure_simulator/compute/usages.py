@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from pydantic import JsonValue
 
 from include.azure_simulator.compute.machines import PowerState
-from include.azure_simulator.compute.sizes import VmSize
+from include.azure_simulator.compute.sizes import SPOT_CORES, VmSize
 from include.azure_simulator.compute.world import ComputeWorld
 from include.azure_simulator.resources import JsonObject, normalise_region
 
-_DEFAULT_FAMILY_QUOTA = 100
+_DEFAULT_QUOTA = 100
 
 
-def usages(compute: ComputeWorld, subscription: str, location: str) -> list[JsonValue]:
-    """The usages of a region: all cores, and the cores of each VM family. VMs that are deallocated use none."""
+def quota_of(compute: ComputeWorld, name: str) -> int:
+    """The core quota of a VM family, of ``cores`` or of Spot cores in a region."""
+    return compute.section.core_quotas.get(name, _DEFAULT_QUOTA)
+
+
+def used_by_machines(compute: ComputeWorld, subscription: str, location: str) -> Counter[str]:
+    """Cores by quota name that VMs use in a region; those that are deallocated use none."""
     sizes = compute.vm_sizes(location)
-    quotas = compute.section.core_quotas
-    used: dict[str, int] = {}
-    machines = [m for m in compute.machines.within(subscription) if m.location == normalise_region(location)]
-    for machine in machines:
+    used: Counter[str] = Counter()
+    for machine in compute.machines.within(subscription):
         size = sizes.get(machine.section.size.lower())
-        if size is not None and machine.power_state is not PowerState.DEALLOCATED:
-            used[size.family] = used.get(size.family, 0) + size.vcpus
-            used["cores"] = used.get("cores", 0) + size.vcpus
-    families = sorted({size.family for size in sizes.values()})
+        if machine.location != normalise_region(location) or size is None:
+            continue
+        if machine.power_state is not PowerState.DEALLOCATED:
+            used.update({size.family: size.vcpus, "cores": size.vcpus})
+    return used
+
+
+def usages(compute: ComputeWorld, subscription: str, location: str, nodes: Counter[str]) -> list[JsonValue]:
+    """The usages of a region: all cores, Spot cores, and the cores of each VM family.
+
+    :param nodes: cores of Batch nodes that live in the subscription.
+    """
+    machines = [m for m in compute.machines.within(subscription) if m.location == normalise_region(location)]
+    used = used_by_machines(compute, subscription, location) + nodes
+    families = sorted({size.family for size in compute.vm_sizes(location).values()})
     return [
-        _usage("cores", "Total Regional vCPUs", used.get("cores", 0), quotas.get("cores", _DEFAULT_FAMILY_QUOTA)),
+        _usage("cores", "Total Regional vCPUs", used["cores"], quota_of(compute, "cores")),
         _usage("virtualMachines", "Virtual Machines", len(machines), 25_000),
-        *(
-            _usage(name, f"{name} vCPUs", used.get(name, 0), quotas.get(name, _DEFAULT_FAMILY_QUOTA))
-            for name in families
-        ),
+        _usage(SPOT_CORES, "Total Regional Spot vCPUs", used[SPOT_CORES], quota_of(compute, SPOT_CORES)),
+        *(_usage(name, f"{name} vCPUs", used[name], quota_of(compute, name)) for name in families),
     ]
 
 

@@ -218,6 +218,7 @@ class Versions(Store[ImageVersion]):
             block_deletion_before_end_of_life=safety.block_deletion_before_end_of_life,
             allow_deletion_of_replicated_locations=safety.allow_deletion_of_replicated_locations,
             validated_at=timing.validated,
+            base_image=self._world.compute.base_image(source.source_ids[0]),
         )
         self.add(version)
         return Written(version, self._begin(version, ProvisioningState.CREATING, list(replicas.values())), created=True)

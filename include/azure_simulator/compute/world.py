@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,13 @@ from include.azure_simulator.resources import ResourceId, normalise_region
 
 if TYPE_CHECKING:
     from include.azure_simulator.world import World
+
+
+_ARTIFACT = re.compile(
+    r"/Publishers/(?P<publisher>[^/]+)/ArtifactTypes/VMImage/Offers/(?P<offer>[^/]+)/Skus/(?P<sku>[^/]+)/",
+    re.IGNORECASE,
+)
+"""The id of a marketplace image, as the OS disk of a machine names it."""
 
 
 class GallerySection(BaseModel):
@@ -107,6 +116,23 @@ class ComputeWorld:
             if making and source.key in (source_id.lower() for source_id in resource.source_ids):
                 return resource.rid.name
         return None
+
+    def base_image(self, source_id: str) -> tuple[str, str, str] | None:
+        """Publisher, offer and SKU of the marketplace image behind a source, followed as far as its sources exist."""
+        if (version := self.versions.find(source_id)) is not None:
+            return version.base_image
+        if (image := self.images.find(source_id)) is not None:
+            return self.base_image(image.source_ids[0]) if image.source_ids else None
+        if (machine := self.machines.find(source_id)) is not None:
+            base = machine.section.image
+            return None if base is None else (base.publisher.lower(), base.offer.lower(), base.sku.lower())
+        copied = self.snapshots.find(source_id) or self.disks.find(source_id)
+        if copied is None:
+            return None
+        if (artifact := _ARTIFACT.search(json.dumps(copied.creation_data))) is not None:
+            return artifact["publisher"].lower(), artifact["offer"].lower(), artifact["sku"].lower()
+        parent = copied.creation_data.get("sourceResourceId")
+        return self.base_image(parent) if isinstance(parent, str) else None
 
     def is_deallocated(self, vm_id: str | None) -> bool:
         """Whether the VM with this id exists and is deallocated."""
