@@ -55,7 +55,10 @@ class Exchanges:
         state = scope.setdefault("state", {})
         state.update(plane=plane, request_id=str(uuid.uuid4()), headers={}, fault=False)
         request = Request(scope)
-        body = await _read(receive, _LARGEST_BODY.get(plane, _LARGEST_ARM_BODY))
+        try:
+            body = await _read(receive, _LARGEST_BODY.get(plane, _LARGEST_ARM_BODY))
+        except ConnectionResetError:
+            return
         app = self._app if body is not None else render_error(request, _too_large(plane))
         body = body or b""
         self._world.operations.settle()
@@ -270,17 +273,22 @@ def _add_headers(headers: MutableHeaders, request: Request, plane: Plane) -> Non
 
 
 async def _read(receive: Receive, largest: int) -> bytes | None:
-    """The body of a request; ``None`` for one beyond ``largest`` bytes, which is read to its end but not kept."""
+    """The body of a request; ``None`` for one beyond ``largest`` bytes, which is read to its end but not kept.
+
+    :raises ConnectionResetError: when the client goes before the end, so that nothing is done with half a request.
+    """
     body, size = bytearray(), 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionResetError("the client went before the end of its request")
         part = message.get("body", b"")
         size += len(part)
         if size <= largest:
             body += part
         else:
             body.clear()
-        if message["type"] == "http.disconnect" or not message.get("more_body"):
+        if not message.get("more_body"):
             return bytes(body) if size <= largest else None
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from collections import Counter
+from urllib.parse import urlsplit
+
+import httpx
 import pytest
 from arm_client import IMAGES, Arm, error_of
 from starlette.testclient import TestClient
 
 from include.azure_simulator.world import World
+from tests.azure_simulator.batch_client import pool_body
 
 BODIES = {
     "cut": b'{"location":',
@@ -19,6 +26,7 @@ BODIES = {
     "a list": b"[]",
     "a string": b'"x"',
 }
+POOL = "resourceGroups/batch/providers/Microsoft.Batch/batchAccounts/goldenbatch/pools"
 SNAPSHOT = f"{IMAGES}/snapshots/s1?api-version=2026-03-02"
 
 
@@ -68,3 +76,47 @@ def test_arm_takes_bodies_of_up_to_four_megabytes(arm: Arm, client: TestClient) 
 def test_the_data_plane_takes_bodies_of_up_to_one_megabyte(client: TestClient) -> None:
     answer = client.post("/pools?api-version=2025-06-01", content=b" " * (1024 * 1024 + 1))
     assert (answer.status_code, answer.json()["code"]) == (413, "RequestBodyTooLarge")
+
+
+def test_of_many_who_create_one_pool_at_once_one_wins(live_simulator: str, world: World) -> None:
+    url = f"/subscriptions/{next(iter(world.subscriptions))}/{POOL}/nightly?api-version=2025-06-01"
+
+    async def create_all() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=live_simulator, trust_env=False) as client:
+            headers = {"If-None-Match": "*"}
+            return await asyncio.gather(*(client.put(url, json=pool_body(2), headers=headers) for _ in range(20)))
+
+    assert Counter(answer.status_code for answer in asyncio.run(create_all())) == {200: 1, 412: 19}
+
+
+def test_many_pools_can_be_created_at_once_while_the_clock_jumps(live_simulator: str, world: World) -> None:
+    root = f"/subscriptions/{next(iter(world.subscriptions))}/{POOL}"
+
+    async def create(client: httpx.AsyncClient, number: int) -> int:
+        await client.patch("/_simulator/clock", json={"advance": "PT20S"})
+        url = f"{root}/pool-{number}?api-version=2025-06-01"
+        return (await client.put(url, json=pool_body(1))).status_code
+
+    async def create_all() -> list[int]:
+        async with httpx.AsyncClient(base_url=live_simulator, trust_env=False) as client:
+            return await asyncio.gather(*(create(client, number) for number in range(20)))
+
+    assert asyncio.run(create_all()) == [200] * 20
+    account = world.batch.account(None)
+    assert account is not None
+    assert set(account.pools) == {f"pool-{number}" for number in range(20)}
+
+
+def test_half_a_request_does_nothing(live_simulator: str, world: World) -> None:
+    # a deallocation needs no body, so half of one must not pass for none
+    address = urlsplit(live_simulator)
+    path = f"/subscriptions/{next(iter(world.subscriptions))}/resourceGroups/golden/providers/Microsoft.Compute"
+    request = f"POST {path}/virtualMachines/golden-vm/deallocate?api-version=2026-04-01 HTTP/1.1\r\nHost: localhost\r\n"
+    with socket.create_connection((address.hostname, address.port)) as client:
+        client.sendall(f"{request}Content-Length: 10\r\n\r\n{{".encode())
+    for _ in range(5):  # later requests are answered after the server has seen the end of the first
+        assert httpx.get(f"{live_simulator}/_simulator/health", trust_env=False).status_code == 200
+    counted = httpx.get(f"{live_simulator}/_simulator/counters", trust_env=False).json()
+    assert counted["total"] == 0
+    [machine] = world.compute.machines
+    assert machine.power_state.value == "running"
