@@ -91,9 +91,15 @@ def nightly(spec: PoolSpec) -> CronTriggerTimetable | None:
     return CronTriggerTimetable(spec.schedule.cron, timezone=spec.schedule.timezone, run_immediately=timedelta(0))
 
 
+def planned(*path: str) -> str:
+    """Return the template of a field of the run plan's spec: what the run began with, whatever the file says since."""
+    keys = "".join(f"['{key}']" for key in path)
+    return f"{{{{ ti.xcom_pull(task_ids='plan')['spec']{keys} }}}}"
+
+
 def pool_dag(pool: str, spec: PoolSpec) -> DAG:
     """Return the DAG of one pool."""
-    image, batch, targets = image_asset(spec), spec.pool, "ti.xcom_pull(task_ids='plan')['spec']['pool']['targets']"
+    image, batch = image_asset(spec), spec.pool
     with DAG(
         dag_id=f"{DAG_PREFIX}{pool}",
         dag_display_name=pool,
@@ -141,15 +147,15 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             )
             nodes = PoolNodesSensor(
                 task_id="nodes",
-                connection=spec.connection,
-                subscription=spec.subscription,
-                resource_group=batch.resource_group,
-                account=batch.account,
+                connection=planned("connection"),
+                subscription=planned("subscription"),
+                resource_group=planned("pool", "resource_group"),
+                account=planned("pool", "account"),
                 pool_name=pool,
-                dedicated=f"{{{{ {targets}['dedicated'] }}}}",
-                spot=f"{{{{ {targets}['spot'] }}}}",
-                share=spec.resize.smallest_acceptable_share,
-                timeout_minutes=spec.resize.ready_minutes,
+                dedicated=planned("pool", "targets", "dedicated"),
+                spot=planned("pool", "targets", "spot"),
+                share=planned("resize", "smallest_acceptable_share"),
+                timeout_minutes=planned("resize", "ready_minutes"),
                 doc_md="Ready means `idle` or `running`, not only allocated.",
             )
             record = RecordPassportOperator(

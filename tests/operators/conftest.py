@@ -21,7 +21,7 @@ from golden_pools.errors import AzureBusyError
 from golden_pools.operators.base import pulled
 from golden_pools.retries import RETRIES
 from golden_pools.rules.plan import make_plan
-from golden_pools.spec.model import PoolSpec
+from golden_pools.spec.model import Capture, PoolSpec
 from golden_pools.triggers import operation, pool, replication
 
 from include.azure_simulator.clock import Clock
@@ -368,3 +368,8 @@ def spec(cloud: Cloud) -> PoolSpec:
 def run(spec: PoolSpec) -> Run:
     """A run of that pool."""
     return Run(spec)
+
+
+def left_running(spec: PoolSpec) -> PoolSpec:
+    """Return the spec with a golden VM that is not stopped, for tests that begin with the snapshots."""
+    return spec.model_copy(update={"golden_vm": spec.golden_vm.model_copy(update={"capture": Capture.RUNNING})})

@@ -14,7 +14,7 @@ from golden_pools.operators.image import CreateManagedImageOperator
 from golden_pools.operators.preflight import PreflightOperator
 from golden_pools.spec.model import PoolSpec
 
-from tests.operators.conftest import COMPUTE, Cloud, Run
+from tests.operators.conftest import COMPUTE, Cloud, Run, left_running
 
 VM = "resourceGroups/golden/providers/Microsoft.Compute/virtualMachines/golden-vm"
 
@@ -53,9 +53,7 @@ def power_state(cloud: Cloud) -> str:
 @pytest.fixture
 def running_capture(spec: PoolSpec) -> Run:
     """A run that copies the disks of the running VM."""
-    changed = spec.model_dump(mode="json")
-    changed["golden_vm"]["capture"] = "running"
-    return Run(PoolSpec.model_validate(changed))
+    return Run(left_running(spec))
 
 
 def test_a_capture_of_the_running_vm_leaves_it_alone(cloud: Cloud, running_capture: Run) -> None:
@@ -198,3 +196,15 @@ def test_a_disk_that_was_swapped_in_mid_run(cloud: Cloud, running_capture: Run) 
     assert "shows another disk" in conflict.value.what
     assert "golden-vm-data-1" in conflict.value.answer
     assert "golden-vm-os" in conflict.value.answer
+
+
+def test_disks_of_a_vm_that_somebody_started_again_are_not_copied(cloud: Cloud, run: Run) -> None:
+    """They would not show one moment, as the spec asks."""
+    run.do(preflight())
+    run.do(stop())
+    run.do(start())
+    with pytest.raises(OwnershipError) as refused:
+        run.do(snapshot())
+    assert "it is running" in refused.value.answer
+    assert "clear the task stop_golden_vm" in refused.value.advice
+    assert not [write for write in cloud.writes() if "/snapshots/" in write]

@@ -220,7 +220,11 @@ def an_empty_pool(cloud: Cloud) -> None:
     cloud.make_pool(cloud.make_version())
 
 
-ARRANGEMENTS: dict[str, Callable[[Cloud], None]] = {"start": a_stopped_vm, "resize": an_empty_pool}
+ARRANGEMENTS: dict[str, Callable[[Cloud], None]] = {
+    "start": a_stopped_vm,
+    "snapshot": a_stopped_vm,
+    "resize": an_empty_pool,
+}
 
 
 @pytest.mark.parametrize("stage", WRITERS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from itertools import repeat
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 from golden_pools.errors import AzureBusyError, OwnershipError, ResizeGaveUpError
 from golden_pools.operators.pools import ResizePoolOperator
 from golden_pools.spec.model import PoolSpec
-from golden_pools.triggers import pool as triggers
 
 from tests.operators.conftest import NEW, Cloud, Run
 
@@ -312,30 +310,6 @@ def test_a_resize_whose_answer_is_lost_is_adopted(cloud: Cloud, image: str, make
     cloud.fault(method="PATCH", lose_reply=True)
     assert make_run().do_with_retries(resize())["attempts"] == 1
     assert len(cloud.writes()) == 1
-
-
-def test_the_back_off_passes_in_the_triggerer(
-    cloud: Cloud, image: str, make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Pitfall 3: capacity that is short comes back; the pause before asking again holds no worker."""
-    cloud.make_pool(image)
-    cloud.allocation(max_dedicated_nodes=1, error={"code": "AllocationFailed"})
-    looks: list[timedelta] = []
-
-    class Quick(datetime):
-        """A clock on which every look is a minute later than the one before."""
-
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-            looks.append(timedelta(minutes=1))
-            return datetime.now(tz) + sum(looks, timedelta(0))
-
-    monkeypatch.setattr(triggers, "datetime", Quick)
-    run = make_run(back_off_minutes=2)
-    result = run.do(resize())
-    assert result["attempts"] == 2
-    assert run.deferrals == ["ResizeTrigger", "ResizeTrigger"]  # the worker was asked once, after the pause
-    assert 3 < len([entry for entry in cloud.requests() if entry["route"] == "/nodecounts"]) < 7
 
 
 def test_a_pool_can_be_kept_empty(cloud: Cloud, image: str, make_run: Callable[..., Run]) -> None:

@@ -14,7 +14,7 @@ from golden_pools.errors import OwnershipError
 from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator
 from golden_pools.spec.model import PoolSpec
 
-from tests.operators.conftest import Cloud, Run, fire, reborn
+from tests.operators.conftest import Cloud, Run, fire, left_running, reborn
 from tests.operators.test_whole_run import stages
 
 WRITERS = ("stop", "snapshot", "start", "managed_image", "publish", "refresh", "resize")
@@ -123,9 +123,10 @@ def _lose_next_reply(cloud: Cloud) -> None:
     ).raise_for_status()
 
 
-def test_a_snapshot_of_somebody_else_is_not_adopted(run: Run, spec: PoolSpec) -> None:
+def test_a_snapshot_of_somebody_else_is_not_adopted(spec: PoolSpec) -> None:
+    run = Run(left_running(spec))
     run.do(SnapshotGoldenVmOperator(task_id="snapshot"))
-    other = Run(spec, run_id="manual__2")
+    other = Run(left_running(spec), run_id="manual__2")
     with pytest.raises(OwnershipError) as refused:
         other.do(SnapshotGoldenVmOperator(task_id="snapshot"))
     assert "run manual__1 of DAG golden_pool_small" in str(refused.value)
@@ -133,8 +134,9 @@ def test_a_snapshot_of_somebody_else_is_not_adopted(run: Run, spec: PoolSpec) ->
     assert "trigger a new run" in refused.value.advice
 
 
-def test_a_restarted_triggerer_finishes_the_wait(run: Run) -> None:
+def test_a_restarted_triggerer_finishes_the_wait(spec: PoolSpec) -> None:
     """The trigger is thrown away in mid-wait and made anew from its arguments: nothing is written, the wait ends."""
+    run = Run(left_running(spec))
     task: BaseOperator = SnapshotGoldenVmOperator(task_id="snapshot")
     trigger = run.begin(task)
     event = fire(reborn(trigger))

@@ -25,7 +25,7 @@ from golden_pools.triggers import pool
 from include.azure_simulator.server import build_app
 from include.azure_simulator.serving import listen, server_for
 from include.azure_simulator.tls import ensure_certificates
-from tests.operators.conftest import NEW, Cloud, Run
+from tests.operators.conftest import NEW, Cloud, Run, left_running
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJvaWQiOiJwbGFudGVkIn0.cGxhbnRlZFRva2Vu"
 PLANTED = ("sasSignaturePlanted", "accountKeyPlanted", "clientSecretPlanted", "cGxhbnRlZFRva2Vu")
@@ -93,7 +93,7 @@ def test_an_answer_with_secrets(cloud: Cloud, run: Run, traces: Traces) -> None:
 
 
 def test_a_failed_operation_with_secrets(cloud: Cloud, spec: PoolSpec, traces: Traces) -> None:
-    traces.run = Run(spec)
+    traces.run = Run(left_running(spec))
     cloud.fault(method="PUT", path="/snapshots/", operation_error=ERROR, count=None)
     traces.fail(SnapshotGoldenVmOperator(task_id="snapshot"))
     assert_clean(traces.text(), told="BadRequest: Could not read https://store.blob.core.windows.net/vhds/os.vhd")
@@ -164,7 +164,7 @@ def test_the_client_secret_and_its_tokens(
     cloud: Cloud, connection: dict[str, Any], traces: Traces, spec: PoolSpec
 ) -> None:
     """A run that logs in, waits and fails, on worker and triggerer."""
-    traces.run = run = Run(spec)
+    traces.run = run = Run(left_running(spec))
     run.do(PreflightOperator(task_id="preflight"))
     cloud.fault(method="PUT", path="/snapshots/", operation_error={"code": "BadRequest"})
     traces.fail(SnapshotGoldenVmOperator(task_id="snapshot"))

@@ -61,6 +61,41 @@ def test_failed_nodes_fail_the_task_with_advice(cloud: Cloud, image: str, run: R
     assert "check that the image was generalized" in gave_up.value.advice
 
 
+def test_failed_nodes_say_why_in_the_log(
+    cloud: Cloud, image: str, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pitfall 13: unusable nodes without any cause."""
+    cloud.allocation(
+        node_outcomes=[
+            {"state": "starttaskfailed", "nodes": 1, "exit_code": 7},
+            {
+                "state": "unusable",
+                "nodes": 1,
+                "error": {"code": "BatchAgentInstallationFailure", "message": "no agent"},
+            },
+        ]
+    )
+    cloud.make_pool(image, dedicated=2, startTask={"commandLine": "/bin/true", "waitForSuccess": True})
+    with pytest.raises(ResizeGaveUpError):
+        run.do(sensor(cloud))
+    log = capsys.readouterr().out
+    assert "is starttaskfailed: FailureExitCode" in log
+    assert "exit code 7" in log
+    assert "is unusable: BatchAgentInstallationFailure: no agent" in log
+
+
+def test_nodes_that_cannot_be_read_do_not_hide_the_verdict(
+    cloud: Cloud, image: str, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.allocation(node_outcomes=[{"state": "unusable", "nodes": 1}])
+    cloud.make_pool(image, dedicated=2)
+    cloud.fault(path="/pools/small/nodes", status=403, code="AuthorizationFailed", count=None)
+    with pytest.raises(ResizeGaveUpError) as gave_up:
+        run.do(sensor(cloud))
+    assert "1 idle, 1 unusable" in gave_up.value.answer
+    assert "The failed nodes could not be read" in capsys.readouterr().out
+
+
 def test_a_pool_that_is_kept_empty_is_ready(cloud: Cloud, image: str, run: Run) -> None:
     """Pitfall 10: no alarm at zero."""
     cloud.make_pool(image)

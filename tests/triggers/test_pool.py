@@ -285,6 +285,33 @@ def test_running_nodes_are_ready(cloud: Cloud, image: str) -> None:
     assert success(fire(nodes(cloud))) == {"dedicated": 2, "spot": 0}
 
 
+def test_the_pause_before_another_resize_passes_in_the_triggerer(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pitfall 3: capacity that is short comes back; the pause before asking again holds no worker."""
+    begun = datetime.now(tz=UTC)
+    clock = [begun]
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return clock[0]
+
+    monkeypatch.setattr(triggers, "datetime", Clock)
+    trigger = ResizeTrigger(request=REQUEST, ends_task=True, **base(cloud))
+    short = build.pool(
+        resize_started=begun,
+        current_dedicated=1,
+        target_dedicated=2,
+        resize_target_dedicated=2,
+        resize_errors=(build.resize_error("AllocationFailed", "internal error"),),
+    )
+    for minutes, ends in ((0, False), (1, False), (2, True)):
+        clock[0] = begun + timedelta(minutes=minutes)
+        event = trigger.look(short, None)
+        assert (event is not None) is ends, f"after {minutes} of 2 minutes"
+    assert event is not None
+    assert event.payload["verdict"]["kind"] == "resize_again"
+
+
 def test_a_pool_that_is_gone_ends_the_wait_for_its_nodes(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pitfall 1: nobody waits half an hour for the nodes of a pool that was deleted."""
     recorded_pauses(monkeypatch)

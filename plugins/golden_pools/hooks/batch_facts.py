@@ -300,7 +300,6 @@ def node(value: Json) -> facts.Node:
         state=str(value.get("state") or "").lower(),
         dedicated=value.get("isDedicated") is not False,
         errors=tuple(_cause(error, "errorDetails") for error in value.get("errors") or ()),
-        start_task_exit_code=start_task.get("exitCode"),
         start_task_failure=_cause(failure, "details") if failure else "",
     )
 

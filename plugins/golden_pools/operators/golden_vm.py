@@ -142,6 +142,7 @@ class SnapshotGoldenVmOperator(ImageStageOperator):
                 self.log.info("Snapshot %s is %s: waiting for it", name, there.provisioning_state)
                 kept = tokens.get(name) or {"what": f"make snapshot {name}", "resource_id": there.id, "token": None}
                 return PendingOperation.from_dict(kept)
+        check_is_at_rest(plan, vm)
         self.log.info("Snapshot %s of disk %s (%s GiB) begins", name, disk.name, disk.size_gib or "?")
         assert disk.id is not None  # preflight refuses unmanaged disks
         begun = hook.begin_snapshot(group, name, location=vm.location, source_id=disk.id, tags=plan.tags)
@@ -162,6 +163,21 @@ def snapshot_set(plan: RunPlan, vm: GoldenVm) -> dict[str, Any]:
             for disk in vm.disks[1:]
         ],
     }
+
+
+def check_is_at_rest(plan: RunPlan, vm: GoldenVm) -> None:
+    """Refuse to copy the disks of a VM that was to be stopped for it and runs: they would not show one moment.
+
+    :raises OwnershipError: somebody started it after this run had stopped it
+    """
+    if plan.spec.golden_vm.capture is Capture.DEALLOCATED and vm.power_state is not PowerState.DEALLOCATED:
+        raise OwnershipError(
+            "The golden VM is not at rest any more",
+            resource=vm.id,
+            answer=f"it is {vm.power_state}",
+            advice="a person or another pool's run started it; clear the task stop_golden_vm with what follows it, "
+            "and let pools that share a golden VM start at different times",
+        )
 
 
 def check_snapshot_is_ours(plan: RunPlan, disk: Disk, snapshot: Snapshot) -> None:

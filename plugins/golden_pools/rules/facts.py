@@ -351,5 +351,4 @@ class Node:
     state: str  # as NodeCounts spells it: lower case
     dedicated: bool
     errors: tuple[str, ...] = ()  # one line each: code, message, values
-    start_task_exit_code: int | None = None
     start_task_failure: str = ""

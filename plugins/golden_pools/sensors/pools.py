@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator
 
-from golden_pools.errors import from_dict
+from golden_pools.errors import GoldenPoolsError, ResizeGaveUpError, from_dict
 from golden_pools.operators.base import GRACE, now
 
 if TYPE_CHECKING:
@@ -25,14 +25,27 @@ class PoolNodesSensor(BaseSensorOperator):
     :param resource_group: resource group of the Batch account
     :param account: Batch account
     :param pool_name: id of the Batch pool (``pool`` is Airflow's own word for something else)
-    :param dedicated: dedicated nodes wanted (templated: a number or its text)
-    :param spot: Spot nodes wanted (templated likewise)
+    :param dedicated: dedicated nodes wanted
+    :param spot: Spot nodes wanted
     :param share: share of both that is enough, above 0, at most 1
     :param timeout_minutes: longest wait; this, and not Airflow's ``timeout``, ends the wait with a cause
+
+    All of them are templated; a number may be its text.
+
     :raises ResizeGaveUpError: nodes failed, or too few were ready in time
     """
 
-    template_fields = ("connection", "subscription", "resource_group", "account", "pool_name", "dedicated", "spot")
+    template_fields = (
+        "connection",
+        "subscription",
+        "resource_group",
+        "account",
+        "pool_name",
+        "dedicated",
+        "spot",
+        "share",
+        "timeout_minutes",
+    )
     ui_color = "#e3f1ee"
 
     def __init__(
@@ -45,8 +58,8 @@ class PoolNodesSensor(BaseSensorOperator):
         pool_name: str,
         dedicated: int | str = 0,
         spot: int | str = 0,
-        share: float = 1.0,
-        timeout_minutes: int = 30,
+        share: float | str = 1.0,
+        timeout_minutes: int | str = 30,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -64,7 +77,7 @@ class PoolNodesSensor(BaseSensorOperator):
         """Defer: the first look is the next shared poll."""
         from golden_pools.triggers.pool import NodesTrigger
 
-        started, allowed = now(), timedelta(minutes=self.timeout_minutes)
+        started, allowed = now(), timedelta(minutes=int(self.timeout_minutes))
         self.defer(
             trigger=NodesTrigger(
                 connection=self.connection,
@@ -74,7 +87,7 @@ class PoolNodesSensor(BaseSensorOperator):
                 pool=self.pool_name,
                 dedicated=int(self.dedicated),
                 spot=int(self.spot),
-                share=self.share,
+                share=float(self.share),
                 started=started.isoformat(),
                 deadline=(started + allowed).isoformat(),
             ),
@@ -83,6 +96,22 @@ class PoolNodesSensor(BaseSensorOperator):
         )
 
     def resume(self, context: Context, event: Mapping[str, Any] | None = None) -> None:
-        """Raise what the trigger found: a wait that ends well never comes here."""
+        """Raise what the trigger found, with the nodes' own errors in the log: a good wait never comes here."""
         if event and "failure" in event:
-            raise from_dict(event["failure"])
+            error = from_dict(event["failure"])
+            if isinstance(error, ResizeGaveUpError):
+                self._log_bad_nodes()
+            raise error
+
+    def _log_bad_nodes(self) -> None:
+        from golden_pools.hooks.batch import BatchHook
+
+        try:
+            with BatchHook(self.connection, self.subscription, read_only=True) as hook:
+                nodes = hook.bad_nodes(self.resource_group, self.account, self.pool_name)
+        except GoldenPoolsError as error:
+            self.log.warning("The failed nodes could not be read: %s", error)
+            return
+        for node in nodes:
+            causes = "; ".join(filter(None, (*node.errors, node.start_task_failure)))
+            self.log.error("Node %s is %s: %s", node.id, node.state, causes or "Azure says no cause")

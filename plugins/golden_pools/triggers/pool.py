@@ -231,7 +231,11 @@ class ResizeTrigger(AccountTrigger):
         verdict = judge(pool, self._resize, unseen=self._unseen)
         self._unseen = self._unseen + 1 if verdict.code == Cause.NOT_SEEN_YET else 0
         if pool is not None:
-            self.say(verdict.reason if verdict.kind is VerdictKind.WAIT else f"{verdict.kind}: {verdict.reason}")
+            self.say(
+                verdict.reason
+                if verdict.kind is VerdictKind.WAIT
+                else f"{verdict.kind.replace('_', ' ')}: {verdict.reason}"
+            )
         if verdict.kind is VerdictKind.WAIT:
             return self._late(pool, verdict) if self.is_late() else None
         if verdict.kind is VerdictKind.REACHED and self.ends_task:
