@@ -35,9 +35,7 @@ def page(chromium: str, airflow: RealAirflow) -> Iterator[Page]:
         browser.close()
 
 
-def test_the_graph_shows_the_stages_of_a_run(
-    page: Page, airflow: RealAirflow, first_run: str, tmp_path: Path
-) -> None:
+def test_the_graph_shows_the_stages_of_a_run(page: Page, airflow: RealAirflow, first_run: str, tmp_path: Path) -> None:
     page.goto(f"{airflow.local.url}/dags/{DAG_ID}/runs/{first_run}")
     page.get_by_label("Show Graph").click()
     page.get_by_label("Expand all task groups").click()

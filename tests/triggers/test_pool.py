@@ -300,8 +300,9 @@ def test_the_pause_before_another_resize_passes_in_the_triggerer(cloud: Cloud, m
     short = build.pool(
         resize_started=begun,
         current_dedicated=1,
+        current_spot=0,
         target_dedicated=2,
-        resize_target_dedicated=2,
+        target_spot=0,
         resize_errors=(build.resize_error("AllocationFailed", "internal error"),),
     )
     for minutes, ends in ((0, False), (1, False), (2, True)):
