@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 REQUIRED = frozenset(filter(None, os.environ.get("GOLDEN_POOLS_REQUIRE", "").split(",")))
 """What must be there: a test that needs it fails without it, where it would be skipped otherwise."""
+
+FIGURES = "figures"
+"""Property of a test's report that holds what it measured."""
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -89,9 +92,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(reason)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what the benchmarks measured, which tests in other processes cannot print."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    measured = [
+        value for report in reports for name, value in getattr(report, "user_properties", ()) if name == FIGURES
+    ]
+    if measured:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n\n".join(dict.fromkeys(measured)))
+
+
 def pytest_unconfigure() -> None:
     """Remove the home of the tests' Airflow."""
     shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture
+def figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Say what a benchmark measured: ``figures(text)`` shows it at the end of the session."""
+    return partial(record_property, FIGURES)
 
 
 @pytest.fixture

@@ -87,9 +87,7 @@ class Database:
             return connection.execute(query).fetchall()
 
 
-def test_fifty_pools_cost_two_requests_an_interval_and_no_slot(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_fifty_pools_cost_two_requests_an_interval_and_no_slot(tmp_path: Path, figures: Callable[[str], None]) -> None:
     """Counted from the moment when all wait, in a real Airflow; a task holds a worker's slot while it is running."""
     with many_pools(POOLS, tmp_path / "world.json") as azure:
         environment = {"AIRFLOW_CONN_AZURE_DEFAULT": azure.connection}
@@ -111,16 +109,15 @@ def test_fifty_pools_cost_two_requests_an_interval_and_no_slot(
 
     made = {route: count - before.get(route, 0) for route, count in after.items() if count > before.get(route, 0)}
     requests = sum(made.values())
-    with capsys.disabled():
-        print(
-            f"\n{POOLS} pools waiting for {INTERVALS} intervals of {POLL_SECONDS} s"
-            f"\n  requests to Azure  {requests:5}   goal: {PER_INTERVAL * INTERVALS} and {EDGES} at the edges; "
-            f"a poll per task makes {PER_INTERVAL * INTERVALS * POOLS}"
-            f"\n  slots held         {len(awake):5}   goal: 0"
-            f"\n  slot-seconds       {running:5.0f}   of {running + deferred:.0f} in the tasks' life, "
-            f"{running / (running + deferred):.1%}: {running / POOLS:.1f} s a task before its wait, none in or after it"
-            f"\n  (queued for a worker before that: {queued / POOLS:.1f} s a task)"
-        )
+    figures(
+        f"{POOLS} pools waiting for {INTERVALS} intervals of {POLL_SECONDS} s"
+        f"\n  requests to Azure  {requests:5}   goal: {PER_INTERVAL * INTERVALS} and {EDGES} at the edges; "
+        f"a poll per task makes {PER_INTERVAL * INTERVALS * POOLS}"
+        f"\n  slots held         {len(awake):5}   goal: 0"
+        f"\n  slot-seconds       {running:5.0f}   of {running + deferred:.0f} in the tasks' life, "
+        f"{running / (running + deferred):.1%}: {running / POOLS:.1f} s a task before its wait, none in or after it"
+        f"\n  (queued for a worker before that: {queued / POOLS:.1f} s a task)"
+    )
     assert made.keys() == {"GET pools", "GET nodecounts"}
     assert requests <= PER_INTERVAL * INTERVALS + EDGES
     assert after["GET {account}"] == 1  # for its endpoint, when the first task began to wait
@@ -202,7 +199,7 @@ def triggerer(tmp_path: Path, azure: ManyPools) -> Iterator[Triggerer]:
 
 
 def test_a_thousand_waiting_pools_cost_the_triggerer_little_memory(
-    triggerer: Triggerer, azure: ManyPools, capsys: pytest.CaptureFixture[str]
+    triggerer: Triggerer, azure: ManyPools, figures: Callable[[str], None]
 ) -> None:
     """The triggerer is Airflow's own, on a database into which 1,000 deferred tasks were written.
 
@@ -231,14 +228,13 @@ def test_a_thousand_waiting_pools_cost_the_triggerer_little_memory(
 
     polls = after["GET pools"] - before["GET pools"]
     requests = sum(after.values()) - sum(before.values())
-    with capsys.disabled():
-        print(
-            f"\nthe triggerer's memory            MB   above idle"
-            f"\n  idle                        {idle:6.0f}"
-            f"\n  {MANY} of Airflow's timers    {timers:6.0f}   {timers - idle:+10.0f}"
-            f"\n  {MANY} waiting pools          {pools:6.0f}   {pools - idle:+10.0f}"
-            f"\n  the pools' own share        {pools - timers:6.0f}   (goal: {MOST_MB} or less)"
-            f"\n  requests: {requests} in {polls} intervals (a poll per task: {PER_INTERVAL * MANY * polls})"
-        )
+    figures(
+        f"the triggerer's memory            MB   above idle"
+        f"\n  idle                        {idle:6.0f}"
+        f"\n  {MANY} of Airflow's timers    {timers:6.0f}   {timers - idle:+10.0f}"
+        f"\n  {MANY} waiting pools          {pools:6.0f}   {pools - idle:+10.0f}"
+        f"\n  the pools' own share        {pools - timers:6.0f}   (goal: {MOST_MB} or less)"
+        f"\n  requests: {requests} in {polls} intervals (a poll per task: {PER_INTERVAL * MANY * polls})"
+    )
     assert requests <= PER_INTERVAL * polls + 1
     assert pools - timers <= MOST_MB
