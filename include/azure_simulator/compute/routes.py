@@ -132,7 +132,7 @@ async def put_disk(request: Request, subscription: str, group: str, name: str) -
     body = parse_body(DiskBody, await read_object(request))
     outcome = world.compute.disks.put(compute_id(subscription, group, "disks", name), body)
     status = 202 if outcome.operation else 200
-    return written(request, partial(_disk, request, outcome.resource), outcome.operation, status=status)
+    return written(request, partial(_rendered_disk, world, outcome.resource), outcome.operation, status=status)
 
 
 @router.patch(_DISK)
@@ -267,4 +267,8 @@ def _scope(request: Request, subscription: str, group: str | None) -> World:
 
 
 def _disk(request: Request, disk: Disk) -> JsonObject:
-    return disk.render(vm_deallocated=world_of(request).compute.is_deallocated(disk.attached_to))
+    return _rendered_disk(world_of(request), disk)
+
+
+def _rendered_disk(world: World, disk: Disk) -> JsonObject:
+    return disk.render(vm_deallocated=world.compute.is_deallocated(disk.attached_to))
