@@ -309,3 +309,17 @@ def test_a_schedule_that_is_too_frequent_is_refused(batch: Batch) -> None:
 
     assert refusal(answer) == (400, "InvalidPropertyValue")
     assert reasons(answer)["Reason"] == "The minimum value is 1 minute."
+
+
+def test_a_task_lists_its_output_with_its_length(batch: Batch) -> None:
+    batch.make("nightly", pool_body(1))
+    batch.plane("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "nightly"}})
+    batch.plane("POST", "/jobs/job/tasks", {"id": "task", "commandLine": "true"})
+    batch.wait(minutes=5)
+
+    files = batch.plane("GET", "/jobs/job/tasks/task/files").json()["value"]
+
+    assert [(file["name"], file["properties"]["contentLength"]) for file in files] == [
+        ("stdout.txt", "5"),
+        ("stderr.txt", "0"),
+    ]

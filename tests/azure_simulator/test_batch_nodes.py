@@ -149,3 +149,13 @@ def test_remote_login_settings_name_the_address_of_the_node(batch: Batch) -> Non
         endpoint["publicIPAddress"],
         endpoint["frontendPort"],
     )
+
+
+@pytest.mark.parametrize(("version", "kind"), [("2025-06-01", str), ("2024-02-01.19.0", str), ("2024-07-01.20.0", int)])
+def test_the_length_of_a_file_has_the_type_of_the_api_version(batch: Batch, version: str, kind: type) -> None:
+    batch.make("nightly", pool_body(1, startTask={"commandLine": "true"}))
+    node = batch.nodes("nightly")[0]["id"]
+
+    files = batch.plane("GET", f"/pools/nightly/nodes/{node}/files", version=version).json()["value"]
+
+    assert {type(file["properties"]["contentLength"]) for file in files} == {kind}

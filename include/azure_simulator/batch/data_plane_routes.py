@@ -238,7 +238,9 @@ async def list_node_files(request: Request) -> Response:
     """The files of the start task."""
     pool, node = _pool_and_node(request)
     url = f"{account_url(request)}/pools/{pool.name}/nodes/{node.id}/files"
-    return data_plane_list(request, [file.listed(url) for file in node_files(node, now_of(request))], "files")
+    return data_plane_list(
+        request, [file.listed(url, version_of(request)) for file in node_files(node, now_of(request))], "files"
+    )
 
 
 @_plane.api_route("/pools/{pool_id}/nodes/{node_id}/files/{path:path}", methods=["GET", "HEAD"])

@@ -12,6 +12,9 @@ from include.azure_simulator.batch.nodes import Node
 from include.azure_simulator.batch.tasks import Task
 from include.azure_simulator.resources import JsonObject, timestamp
 
+_LENGTH_IS_A_NUMBER = "2024-07-01.20.0"
+"""Its API file alone says so; the others and the SDKs read a 64-bit number from a string."""
+
 
 @dataclass(frozen=True, slots=True)
 class TextFile:
@@ -21,11 +24,12 @@ class TextFile:
     text: str
     written: datetime
 
-    def listed(self, url: str) -> JsonObject:
+    def listed(self, url: str, version: str) -> JsonObject:
         """The file as a list shows it.
 
         :param url: URL of the list.
         """
+        length = len(self.text.encode())
         return {
             "name": self.path,
             "url": f"{url}/{self.path}",
@@ -33,7 +37,7 @@ class TextFile:
             "properties": {
                 "creationTime": timestamp(self.written),
                 "lastModified": timestamp(self.written),
-                "contentLength": len(self.text.encode()),
+                "contentLength": length if version == _LENGTH_IS_A_NUMBER else str(length),
                 "contentType": "text/plain",
                 "fileMode": "0o100644",
             },

@@ -25,6 +25,7 @@ from include.azure_simulator.batch.http import (
     etag_headers,
     now_of,
     selected,
+    version_of,
     written,
 )
 from include.azure_simulator.batch.job_views import job_body, task_body, task_counts
@@ -217,7 +218,7 @@ async def list_task_files(request: Request) -> Response:
     """The files of a task."""
     job, task = _job_and_task(request)
     url = f"{account_url(request)}/jobs/{job.id}/tasks/{task.id}/files"
-    return data_plane_list(request, [file.listed(url) for file in task_files(task)], "files")
+    return data_plane_list(request, [file.listed(url, version_of(request)) for file in task_files(task)], "files")
 
 
 @plane.api_route("/jobs/{job_id}/tasks/{task_id}/files/{path:path}", methods=["GET", "HEAD"])
