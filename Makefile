@@ -22,8 +22,9 @@ demo: $(VENV)/.runtime  ## Airflow and the simulated Azure on this machine (EXIT
 	@$(BIN)/python -m include.demo $(if $(POOL),--pool $(POOL)) $(if $(EXIT),--exit) \
 	  $(if $(PORT),--port $(PORT)) $(if $(SIMULATOR_PORT),--simulator-port $(SIMULATOR_PORT))
 
+# Four processes also where there are two cores: most tests wait for a simulator or an Airflow.
 test: $(VENV)/.dev  ## all tests (ARGS="tests/rules -k verdict" for some)
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.dev  ## style and types
 	@$(BIN)/ruff check --quiet

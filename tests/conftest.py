@@ -75,11 +75,17 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"GOLDEN_POOLS_REQUIRE: {', '.join(unknown)} unknown; there are {', '.join(NEEDS)}")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep all tests with real Airflows in one xdist worker, so that no two run at once, and let them start first."""
+    """Let tests with real Airflows start first, in two groups that run side by side: never more than two at once.
+
+    One group shares an Airflow, in the other each test starts its own. Airflow mostly waits, so two do not crowd two
+    cores.
+    """
     for item in items:
         if item.get_closest_marker("e2e"):
-            item.add_marker(pytest.mark.xdist_group("e2e"))
+            shared = "airflow" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("shared Airflow" if shared else "own Airflow"))
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 

@@ -108,13 +108,14 @@ class RealAirflow:
             lambda: f"{dag_id} {run_id} has not ended: {self.task_states(dag_id, run_id)}",
         )
 
-    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """The task instances of a run, as the REST API describes them."""
-        return list(self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"])
+    def tasks_by_id(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
+        """By task id: the task instance of a run, as the REST API describes it."""
+        tasks = self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        return {task["task_id"]: task for task in tasks}
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
         """By task id: its state."""
-        return {task["task_id"]: task["state"] for task in self.tasks(dag_id, run_id)}
+        return {name: task["state"] for name, task in self.tasks_by_id(dag_id, run_id).items()}
 
     def wait_for_task(
         self,
@@ -151,22 +152,9 @@ class RealAirflow:
             json={"dry_run": False, "dag_run_id": run_id, "task_ids": list(task_ids), "only_failed": False},
         )
 
-    def set_run_state(self, dag_id: str, run_id: str, state: str) -> None:
-        """Mark a run as ``success`` or ``failed``, as a user does."""
-        self._ask("PATCH", f"dags/{dag_id}/dagRuns/{run_id}", json={"state": state})
-
-    def kill_task(self, dag_id: str, run_id: str, task_id: str, *, with_worker: bool) -> None:
-        """Kill the process of a running task.
-
-        :param with_worker: kill the worker process that watches it as well, as a lost machine would. Airflow then
-            learns of it only by the missing heartbeat.
-        """
-        pid = next(task["pid"] for task in self.tasks(dag_id, run_id) if task["task_id"] == task_id)
-        process = psutil.Process(pid)
-        worker = process.parent()
-        if with_worker and worker is not None:
-            worker.kill()
-        process.kill()
+    def kill_task(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Kill the process of a running task."""
+        psutil.Process(self.tasks_by_id(dag_id, run_id)[task_id]["pid"]).kill()
 
     def _ask(self, method: str, path: str, **arguments: Any) -> Any:
         answer = self._api.request(method, f"/api/v2/{path}", **arguments)

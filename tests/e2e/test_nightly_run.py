@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import psutil
 import pytest
 
 from include.local_airflow import TRIGGERER
@@ -52,6 +53,16 @@ def test_a_run_takes_the_golden_vm_to_ready_nodes(airflow: RealAirflow, first_ru
     assert events["golden-image/golden_gallery/small"]["image"] == passport["image"]
 
 
+def test_a_cleared_stage_adopts_what_its_run_made(
+    airflow: RealAirflow, shared_simulator: SimulatorProcess, first_run: str
+) -> None:
+    before = len(shared_simulator.writes())
+    airflow.clear(DAG_ID, first_run, "image.snapshot")
+    assert airflow.wait(DAG_ID, first_run) == "success"
+    assert airflow.tasks_by_id(DAG_ID, first_run)["image.snapshot"]["try_number"] == 2
+    assert len(shared_simulator.writes()) == before
+
+
 def test_the_next_run_refreshes_the_pool_in_place(airflow: RealAirflow, first_run: str) -> None:
     run = airflow.trigger(DAG_ID)
     assert airflow.wait(DAG_ID, run, timeout_seconds=240) == "success", airflow.task_states(DAG_ID, run)
@@ -75,7 +86,7 @@ def test_an_unknown_key_of_the_conf_is_refused(airflow: RealAirflow) -> None:
     run = airflow.trigger(DAG_ID, {"dedicatd": 5})
     assert airflow.wait(DAG_ID, run) == "failed"
     assert "did you mean dedicated?" in airflow.log(DAG_ID, run, "plan")
-    assert airflow.tasks(DAG_ID, run)[0]["try_number"] <= 1  # nothing to retry
+    assert airflow.tasks_by_id(DAG_ID, run)["plan"]["try_number"] == 1  # there is nothing to retry
 
 
 def test_a_run_with_a_given_version_skips_the_image_group(airflow: RealAirflow, first_run: str) -> None:
@@ -107,7 +118,7 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disturbed]:
             run = airflow.trigger(DAG_ID)
             airflow.wait_for_task(DAG_ID, run, "image.snapshot", states={"running"})
             _until(lambda: any(write.endswith("-os") for write in simulator.writes()))
-            airflow.kill_task(DAG_ID, run, "image.snapshot", with_worker=False)
+            airflow.kill_task(DAG_ID, run, "image.snapshot")
             simulator.set_speed(20)  # so that replication takes longer than it takes to see it
             _until(lambda: any("/versions/" in write for write in simulator.writes()), seconds=240)
             airflow.local.kill_component(TRIGGERER)
@@ -128,7 +139,8 @@ def test_a_disturbed_run_makes_nothing_twice(disturbed: Disturbed) -> None:
 
 
 def test_a_killed_worker_costs_one_try_of_its_task_alone(disturbed: Disturbed) -> None:
-    tries = {task["task_id"]: task["try_number"] for task in disturbed.airflow.tasks(DAG_ID, disturbed.run)}
+    tasks = disturbed.airflow.tasks_by_id(DAG_ID, disturbed.run)
+    tries = {name: task["try_number"] for name, task in tasks.items()}
     assert tries == {**dict.fromkeys(STAGES, 1), "image.snapshot": 2}
 
 
@@ -144,7 +156,10 @@ def test_the_same_run_on_celery_postgresql_and_redis(
         run = airflow.trigger(DAG_ID)
         assert airflow.wait(DAG_ID, run, timeout_seconds=240) == "success", airflow.task_states(DAG_ID, run)
         assert airflow.xcom(DAG_ID, run, "pool.record")["pools"][0]["ready"] == {"dedicated": 2, "spot": 0}
-        airflow.local.stop()  # before the database goes
+        living = airflow.local.processes()
+        airflow.local.stop()
+        assert len(living) > len(CELERY)
+        assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in living)
 
 
 def _until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
