@@ -24,7 +24,7 @@ demo: $(VENV)/.runtime  ## Airflow and the simulated Azure on this machine (EXIT
 
 # Four processes also where there are two cores: most tests wait for a simulator or an Airflow.
 test: $(VENV)/.dev  ## all tests (ARGS="tests/rules -k verdict" for some)
-	@$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.dev  ## style and types
 	@$(BIN)/ruff check --quiet
@@ -44,7 +44,7 @@ schema: $(VENV)/.runtime  ## what is generated from the code: JSON schema, table
 	@$(BIN)/python -m golden_pools.rules.tables docs
 
 pictures: $(VENV)/.dev  ## the README's picture, from a real run (needs Chromium)
-	@GOLDEN_POOLS_REQUIRE=browser GOLDEN_POOLS_PICTURES=docs/images $(BIN)/python -m pytest -q tests/e2e/test_pictures.py
+	@GOLDEN_POOLS_REQUIRE=browser GOLDEN_POOLS_PICTURES=docs/images $(BIN)/python -m pytest -q tests/e2e/test_nightly_run.py -k graph
 
 requirements: $(VENV)/.dev  ## requirements files from pyproject.toml (UPGRADE=1 takes the newest versions)
 	@$(PIP_INSTALL) uv

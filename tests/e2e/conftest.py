@@ -14,6 +14,19 @@ from tests.simulator import SimulatorProcess, start_simulator
 from .real_airflow import RealAirflow
 
 DAG_ID = "golden_pool_small"
+STAGES = {
+    "plan",
+    "preflight",
+    "image.stop_golden_vm",
+    "image.snapshot",
+    "image.start_golden_vm",
+    "image.managed_image",
+    "image.publish",
+    "pool.refresh",
+    "pool.resize",
+    "pool.nodes",
+    "pool.record",
+}
 
 
 @pytest.fixture(scope="session")

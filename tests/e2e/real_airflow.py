@@ -176,6 +176,8 @@ def celery_services() -> Iterator[dict[str, str]]:
         try:
             yield {
                 "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+                # A queue of its own too: a worker that an aborted run left behind must not take the tasks.
+                "AIRFLOW__OPERATORS__DEFAULT_QUEUE": database,
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://postgres@127.0.0.1/{database}",
                 "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql://postgres@127.0.0.1/{database}",
                 "AIRFLOW__CELERY__BROKER_URL": f"redis://127.0.0.1:6379/{broker.connection_pool.connection_kwargs['db']}",

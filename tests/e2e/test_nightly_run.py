@@ -1,46 +1,23 @@
-"""The whole DAG of a sample pool in a real Airflow: every process, its own database, the simulator over HTTP."""
+"""The whole DAG of a sample pool in a real Airflow, and what a person sees of it: the README's picture is made here."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator
+from pathlib import Path
 
-import psutil
 import pytest
+from playwright.sync_api import Page, sync_playwright
 
-from include.local_airflow import TRIGGERER
-from tests.e2e.conftest import DAG_ID
-from tests.e2e.real_airflow import CELERY, RealAirflow, celery_services
-from tests.simulator import SimulatorProcess, start_simulator
+from include.local_airflow import ADMIN
+from tests.e2e.conftest import DAG_ID, STAGES
+from tests.e2e.real_airflow import RealAirflow
+from tests.simulator import SimulatorProcess
 
 pytestmark = pytest.mark.e2e
 
-STAGES = {
-    "plan",
-    "preflight",
-    "image.stop_golden_vm",
-    "image.snapshot",
-    "image.start_golden_vm",
-    "image.managed_image",
-    "image.publish",
-    "pool.refresh",
-    "pool.resize",
-    "pool.nodes",
-    "pool.record",
-}
-
-
-def made(simulator: SimulatorProcess) -> dict[str, int]:
-    """Return how many resources of a kind a run made; a repeated PUT of one resource counts once."""
-    puts = {write for write in simulator.writes() if write.startswith("PUT")}
-    kinds = {
-        "snapshots": "Compute/snapshots/",
-        "images": "Compute/images/",
-        "versions": "/versions/",
-        "pools": "/pools/",
-    }
-    return {kind: sum(part in put for put in puts) for kind, part in kinds.items()}
+PICTURES = os.environ.get("GOLDEN_POOLS_PICTURES")
+"""Directory that ``make pictures`` wants them in; without it they are thrown away."""
 
 
 def test_a_run_takes_the_golden_vm_to_ready_nodes(airflow: RealAirflow, first_run: str) -> None:
@@ -98,72 +75,32 @@ def test_a_run_with_a_given_version_skips_the_image_group(airflow: RealAirflow, 
     assert airflow.xcom(DAG_ID, run, "pool.record")["pools"][0]["ready"] == {"dedicated": 3, "spot": 0}
 
 
-@dataclass(frozen=True)
-class Disturbed:
-    """A run whose worker and whose triggerer were killed."""
-
-    airflow: RealAirflow
-    simulator: SimulatorProcess
-    run: str
-
-
-@pytest.fixture(scope="module")
-def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disturbed]:
-    """Kill the snapshot task between its first write and its wait, and the triggerer during the replication."""
-    home = tmp_path_factory.mktemp("disturbed")
-    with start_simulator(home / "simulator.log", speed=600) as simulator:
-        simulator.fault(method="PUT", path="/snapshots/.*-data-0$", delay_seconds=20, count=1)
-        environment = {"AIRFLOW_CONN_AZURE_DEFAULT": simulator.connection}
-        with RealAirflow(home / "airflow", environment=environment) as airflow:
-            run = airflow.trigger(DAG_ID)
-            airflow.wait_for_task(DAG_ID, run, "image.snapshot", states={"running"})
-            _until(lambda: any(write.endswith("-os") for write in simulator.writes()))
-            airflow.kill_task(DAG_ID, run, "image.snapshot")
-            simulator.set_speed(20)  # so that replication takes longer than it takes to see it
-            _until(lambda: any("/versions/" in write for write in simulator.writes()), seconds=240)
-            airflow.local.kill_component(TRIGGERER)
-            airflow.local.start_component(TRIGGERER)
-            simulator.set_speed(600)
-            airflow.wait(DAG_ID, run, timeout_seconds=240)
-            yield Disturbed(airflow, simulator, run)
+@pytest.fixture
+def page(chromium: str, airflow: RealAirflow) -> Iterator[Page]:
+    """A page of a browser that is logged in to Airflow."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1400, "height": 520}, device_scale_factor=1.5)
+        page.goto(airflow.local.url)
+        page.locator("input[name=username]").fill(ADMIN)
+        page.locator("input[name=password]").fill(airflow.local.password)
+        page.locator("button[type=submit]").click()
+        page.get_by_label("Admin").wait_for()
+        yield page
+        browser.close()
 
 
-def test_a_disturbed_run_ends_as_an_undisturbed_one(disturbed: Disturbed) -> None:
-    assert disturbed.airflow.task_states(DAG_ID, disturbed.run) == dict.fromkeys(STAGES, "success")
-    passport = disturbed.airflow.xcom(DAG_ID, disturbed.run, "pool.record")
-    assert passport["pools"][0]["ready"] == {"dedicated": 2, "spot": 0}
-
-
-def test_a_disturbed_run_makes_nothing_twice(disturbed: Disturbed) -> None:
-    assert made(disturbed.simulator) == {"snapshots": 3, "images": 1, "versions": 1, "pools": 1}
-
-
-def test_a_killed_worker_costs_one_try_of_its_task_alone(disturbed: Disturbed) -> None:
-    tasks = disturbed.airflow.tasks_by_id(DAG_ID, disturbed.run)
-    tries = {name: task["try_number"] for name, task in tasks.items()}
-    assert tries == {**dict.fromkeys(STAGES, 1), "image.snapshot": 2}
-
-
-@pytest.mark.services
-def test_the_same_run_on_celery_postgresql_and_redis(
-    start_airflow: Callable[..., RealAirflow], simulator: SimulatorProcess
-) -> None:
-    """The stack of docker-compose.yaml, without containers."""
-    with celery_services() as services:
-        airflow = start_airflow(
-            environment={**services, "AIRFLOW_CONN_AZURE_DEFAULT": simulator.connection}, components=CELERY
-        )
-        run = airflow.trigger(DAG_ID)
-        assert airflow.wait(DAG_ID, run, timeout_seconds=240) == "success", airflow.task_states(DAG_ID, run)
-        assert airflow.xcom(DAG_ID, run, "pool.record")["pools"][0]["ready"] == {"dedicated": 2, "spot": 0}
-        living = airflow.local.processes()
-        airflow.local.stop()
-        assert len(living) > len(CELERY)
-        assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in living)
-
-
-def _until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.2)
+@pytest.mark.browser
+def test_the_graph_shows_the_stages_of_a_run(page: Page, airflow: RealAirflow, first_run: str, tmp_path: Path) -> None:
+    page.goto(f"{airflow.local.url}/dags/{DAG_ID}/runs/{first_run}")
+    page.get_by_label("Show Graph").click()
+    page.get_by_label("Expand all task groups").click()
+    page.get_by_label("Collapse Details Panel").click()
+    page.get_by_text("record", exact=True).wait_for()
+    page.locator(".react-flow__controls-fitview").click()
+    page.wait_for_function("document.querySelectorAll('.react-flow__node').length >= 13")
+    page.evaluate("document.querySelectorAll('.react-flow__panel').forEach(panel => panel.remove())")
+    graph = page.locator(".react-flow").first
+    assert {stage.rpartition(".")[2] for stage in STAGES} <= set(graph.inner_text().split())
+    page.wait_for_timeout(1000)  # the graph glides into its place
+    graph.screenshot(path=str(Path(PICTURES or tmp_path) / "run.png"))
