@@ -223,6 +223,13 @@ PROVIDER_CODES = _table(
         source=TROUBLESHOOTING,
     ),
     Code(
+        name="InvalidParameter",
+        meaning="Compute refused a value of the nodes, such as an image without the disk controller of the VM size",
+        treatment=Treatment.GIVE_UP,
+        advice=_IMAGE_ADVICE,
+        source=DEPLOYMENT,
+    ),
+    Code(
         name="ScopeLocked",
         meaning="a lock keeps Batch from writing",
         treatment=Treatment.GIVE_UP,
