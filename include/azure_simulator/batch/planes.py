@@ -6,7 +6,7 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from include.azure_simulator.batch.errors import BatchServiceError, invalid_value
+from include.azure_simulator.batch.errors import invalid_value
 from include.azure_simulator.resources import JsonObject
 
 _NAMES = {
@@ -178,13 +178,3 @@ def _data_plane_name(name: str, parent: str) -> str:
     if parent in _USER_NAME_PARENTS and name == "userName":
         return "username"
     return _NAMES.get(name, name)
-
-
-def as_object(value: JsonValue) -> JsonObject:
-    """A body that has to be a JSON object.
-
-    :raises BatchServiceError: 400 when it is not.
-    """
-    if not isinstance(value, dict):
-        raise BatchServiceError(400, "InvalidRequestBody", "The specified Request Body is not syntactically valid.")
-    return value

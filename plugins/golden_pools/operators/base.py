@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PLAN_TASK_ID = "plan"
 """The task whose XCom is the run plan; every other stage reads it there."""
 
+PREFLIGHT_TASK_ID = "preflight"
+"""The task whose XCom holds the findings, and whether the golden VM was running."""
+
 GRACE = timedelta(minutes=10)
 """What a deferral's deadline has above the time that the wait itself may take: the trigger knows more about the failure
 than Airflow's timeout, so it should be the one to end the wait."""
@@ -36,13 +39,9 @@ class StageOperator(BaseOperator):
     stages and no edge from the plan to each of them.
     """
 
-    def __init__(self, *, plan_task_id: str = PLAN_TASK_ID, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.plan_task_id = plan_task_id
-
     def plan(self, context: Context) -> RunPlan:
         """Return the run plan that the first task wrote."""
-        return RunPlan.model_validate(pulled(context, self.plan_task_id))
+        return RunPlan.model_validate(pulled(context, PLAN_TASK_ID))
 
     def plan_for_writing(self, context: Context) -> RunPlan:
         """Return the run plan, or skip the task where the run only says what it would do."""

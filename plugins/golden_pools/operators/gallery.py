@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from golden_pools.operators.base import GRACE, StateStore, pulled
+from golden_pools.operators.base import GRACE, PREFLIGHT_TASK_ID, StateStore, pulled
 from golden_pools.operators.golden_vm import ImageStageOperator, check_is_ours
 from golden_pools.rules.facts import PurchasePlan
 from golden_pools.rules.passport import new_passport
@@ -41,14 +41,12 @@ class PublishImageVersionOperator(ImageStageOperator):
         snapshot_task_id: str,
         image_task_id: str,
         asset: Asset,
-        preflight_task_id: str = "preflight",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.snapshot_task_id = snapshot_task_id
         self.image_task_id = image_task_id
         self.asset = asset
-        self.preflight_task_id = preflight_task_id
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Make definition (if missing) and version, or adopt what this run began before, and wait for replication."""
@@ -144,7 +142,7 @@ class PublishImageVersionOperator(ImageStageOperator):
             plan,
             snapshots=pulled(context, self.snapshot_task_id),
             managed_image=pulled(context, self.image_task_id),
-            findings=pulled(context, self.preflight_task_id)["findings"],
+            findings=pulled(context, PREFLIGHT_TASK_ID)["findings"],
         )
         context["outlet_events"][self.asset].extra = passport
         self.log.info("Published %s", plan.image_id)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from golden_pools.errors import OwnershipError
-from golden_pools.operators.base import StageOperator, StateStore, pulled
+from golden_pools.operators.base import PREFLIGHT_TASK_ID, StageOperator, StateStore, pulled
 from golden_pools.rules.facts import PowerState
 from golden_pools.rules.plan import RunPlan, made_by, owner_of
 from golden_pools.spec.model import Capture
@@ -67,22 +67,15 @@ class StopGoldenVmOperator(ImageStageOperator):
 
 
 class StartGoldenVmOperator(StageOperator):
-    """Teardown: bring the golden VM back to the power state in which preflight found it, whatever happened since.
-
-    :param preflight_task_id: task whose XCom says whether the VM was running
-    """
+    """Teardown: bring the golden VM back to the power state in which preflight found it, whatever happened since."""
 
     ui_color = "#e8f0e4"
-
-    def __init__(self, *, preflight_task_id: str = "preflight", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.preflight_task_id = preflight_task_id
 
     def execute(self, context: Context) -> None:
         """Start the VM if it ran before the run and does not now."""
         from golden_pools.hooks.operations import PendingOperation
 
-        seen_before = pulled(context, self.preflight_task_id)
+        seen_before = pulled(context, PREFLIGHT_TASK_ID)
         if not seen_before or not seen_before["golden_vm_was_running"]:
             raise AirflowSkipException("the golden VM was not running before this run, or the run did not get that far")
         plan = self.plan_for_writing(context)

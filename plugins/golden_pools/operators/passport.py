@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from golden_pools.operators.base import StageOperator, pulled
+from golden_pools.operators.base import PREFLIGHT_TASK_ID, StageOperator, pulled
 from golden_pools.rules.passport import new_passport, with_pool
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ class RecordPassportOperator(StageOperator):
         refresh_task_id: str,
         nodes_task_id: str,
         asset: Asset,
-        preflight_task_id: str = "preflight",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -37,7 +36,6 @@ class RecordPassportOperator(StageOperator):
         self.refresh_task_id = refresh_task_id
         self.nodes_task_id = nodes_task_id
         self.asset = asset
-        self.preflight_task_id = preflight_task_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the passport."""
@@ -46,7 +44,7 @@ class RecordPassportOperator(StageOperator):
             plan,
             snapshots=None,
             managed_image=None,
-            findings=pulled(context, self.preflight_task_id)["findings"],
+            findings=pulled(context, PREFLIGHT_TASK_ID)["findings"],
         )
         passport = with_pool(
             passport,
