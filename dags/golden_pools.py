@@ -71,6 +71,12 @@ def trigger_form(spec: PoolSpec) -> dict[str, Param]:
             title="Use this image version instead of building",
             description="`Major.Minor.Patch` of the spec's own definition, or the full ARM id of a version.",
         ),
+        "force": Param(
+            default=False,
+            type="boolean",
+            title="Force",
+            description="Recreate a pool even if it has active jobs; take an image version even if it is marked bad.",
+        ),
         "plan_only": Param(
             default=False,
             type="boolean",
@@ -154,7 +160,8 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
                 pool_name=pool,
                 dedicated=planned("pool", "targets", "dedicated"),
                 spot=planned("pool", "targets", "spot"),
-                share=planned("resize", "smallest_acceptable_share"),
+                share=planned("resize", "smallest_acceptable_share", "dedicated"),
+                spot_share=planned("resize", "smallest_acceptable_share", "spot"),
                 timeout_minutes=planned("resize", "ready_minutes"),
                 doc_md="Ready means `idle` or `running`, not only allocated.",
             )

@@ -9,7 +9,11 @@
     ├── AzureBusyError          throttled, outage, conflict       -> retried by itself
     ├── AzureRefusedError       permission, quota, bad request    -> fix what Azure names
     │   └── ReadOnlyError       a plan-only run tried to write    -> report the defect
+    ├── NeverFitsError          quota or limit is too small       -> raise it, or lower the targets
+    ├── FullNowError            others hold the quota             -> shrink another pool, or wait
     ├── ResizeGaveUpError       the pool did not reach its target -> follow the advice
+    ├── ProbeFailedError        the image did not pass its probe  -> read the output, mend the golden VM
+    ├── RolledBackError         the pool is on its old image      -> mend the cause, run again
     └── OwnershipError          another run or person owns it     -> wait, or remove it
 
 Every message has four parts: what happened, to which resource, what Azure answered, what to do next.
@@ -125,12 +129,42 @@ class ResizeGaveUpError(GoldenPoolsError):
     """The pool did not reach its target and another resize would not help."""
 
 
+class NeverFitsError(GoldenPoolsError):
+    """A quota or limit is smaller than the targets: no waiting helps."""
+
+
+class FullNowError(GoldenPoolsError):
+    """The targets fit into the quota, but not beside what other pools held until the deadline."""
+
+
+class ProbeFailedError(GoldenPoolsError):
+    """A node on the new image did not come up, or a probe on it did not do what the spec expects."""
+
+
+class RolledBackError(GoldenPoolsError):
+    """A refresh failed after the pool was touched, and the pool has been put back."""
+
+
 class OwnershipError(GoldenPoolsError):
     """Somebody else owns the resource: another run, another pool, or a person."""
 
 
 def from_dict(error: Mapping[str, str]) -> GoldenPoolsError:
     """Return the exception that :meth:`GoldenPoolsError.to_dict` described."""
-    kinds = {kind.__name__: kind for kind in (AzureBusyError, AzureRefusedError, ResizeGaveUpError, OwnershipError)}
-    kind = kinds.get(error["error"], AzureRefusedError)
+    kind = _BY_NAME.get(error["error"], AzureRefusedError)
     return kind(error["what"], resource=error["resource"], answer=error["answer"], advice=error["advice"])
+
+
+_BY_NAME = {
+    kind.__name__: kind
+    for kind in (
+        AzureBusyError,
+        AzureRefusedError,
+        NeverFitsError,
+        FullNowError,
+        ResizeGaveUpError,
+        ProbeFailedError,
+        OwnershipError,
+    )
+}
+"""Errors that a trigger's event may carry."""

@@ -194,7 +194,7 @@ def test_an_acceptable_share_is_a_success_with_a_warning(
     """Pitfall 2: 98 of 100 nodes are a warning, not a crash."""
     cloud.make_pool(image)
     cloud.allocation(max_dedicated_nodes=98, resizes=9)
-    run = make_run(dedicated=100, attempts=2, smallest_acceptable_share=0.95)
+    run = make_run(dedicated=100, attempts=2, smallest_acceptable_share={"dedicated": 0.95, "spot": 0.95})
     result = run.do(resize())
     assert (result["verdict"], result["attempts"], result["dedicated"], result["spot"]) == ("partial", 2, 98, 0)
     assert "98 of 100 dedicated" in capsys.readouterr().out
@@ -203,7 +203,7 @@ def test_an_acceptable_share_is_a_success_with_a_warning(
 def test_too_small_a_share_fails(cloud: Cloud, image: str, make_run: Callable[..., Run]) -> None:
     cloud.make_pool(image)
     cloud.allocation(max_dedicated_nodes=94, resizes=9)
-    error = gives_up(make_run(dedicated=100, attempts=2, smallest_acceptable_share=0.95))
+    error = gives_up(make_run(dedicated=100, attempts=2, smallest_acceptable_share={"dedicated": 0.95, "spot": 0.95}))
     assert "94 of 100 dedicated" in error.answer
 
 
@@ -289,7 +289,7 @@ def test_a_clear_after_a_partial_success_starts_with_fresh_attempts(
 ) -> None:
     cloud.make_pool(image)
     cloud.allocation(max_dedicated_nodes=2)
-    run = make_run(attempts=1, smallest_acceptable_share=0.6)
+    run = make_run(attempts=1, smallest_acceptable_share={"dedicated": 0.6, "spot": 0.6})
     assert run.do(resize())["verdict"] == "partial"
     assert run.do(resize())["verdict"] == "reached"
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from golden_pools.rules.facts import PoolNodes
 from golden_pools.rules.resize import Verdict, VerdictKind, duration, headcount, judge_nodes, wanted
-from golden_pools.spec.model import Targets
+from golden_pools.spec.model import Shares, Targets
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ ALLOWED = timedelta(minutes=30)
 
 
 def on(seen: PoolNodes | None, *, share: float = 1.0, waited: timedelta = timedelta(minutes=4)) -> Verdict:
-    return judge_nodes(seen, TARGETS, share=share, waited=waited, allowed=ALLOWED)
+    return judge_nodes(seen, TARGETS, shares=Shares(dedicated=share, spot=share), waited=waited, allowed=ALLOWED)
 
 
 def test_idle_and_running_nodes_are_ready() -> None:
@@ -43,7 +43,7 @@ def test_a_pool_without_counts_is_waited_for() -> None:
 
 
 def test_no_targets_no_wait() -> None:
-    verdict = judge_nodes(None, Targets(), share=1.0, waited=timedelta(0), allowed=ALLOWED)
+    verdict = judge_nodes(None, Targets(), shares=Shares(), waited=timedelta(0), allowed=ALLOWED)
 
     assert verdict.kind is VerdictKind.REACHED
 

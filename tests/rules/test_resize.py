@@ -20,7 +20,7 @@ from golden_pools.rules.resize import (
 )
 from golden_pools.rules.resize.allocation import UNSEEN_LIMIT
 from golden_pools.rules.resize.codes import CODES, PROVIDER_CODES, REASONS, Treatment, diagnose
-from golden_pools.spec.model import Resize, Targets
+from golden_pools.spec.model import Resize, Shares, Targets
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +30,11 @@ BEFORE, OURS, LATER = NOW - timedelta(hours=1), NOW, NOW + timedelta(hours=1)
 BACK_OFF = timedelta(minutes=2)
 
 
+def both(share: float) -> Shares:
+    """Return the same share of both kinds of nodes."""
+    return Shares(dedicated=share, spot=share)
+
+
 def request(**changes: Any) -> ResizeRequest:
     facts: dict[str, Any] = {
         "targets": Targets(dedicated=10, spot=5),
@@ -37,7 +42,7 @@ def request(**changes: Any) -> ResizeRequest:
         "started": OURS,
         "attempt": 1,
         "attempts": 3,
-        "share": 1.0,
+        "shares": Shares(),
         "back_off": BACK_OFF,
     }
     return ResizeRequest(**{**facts, **changes})
@@ -154,13 +159,13 @@ def test_an_answer_that_shows_the_old_resize_does_not_make_it_ours() -> None:
 
 
 def test_sent_takes_both_starts_and_the_specs_settings() -> None:
-    settings = Resize(attempts=7, back_off_minutes=4, smallest_acceptable_share=0.9)
+    settings = Resize(attempts=7, back_off_minutes=4, smallest_acceptable_share=both(0.9))
 
     sent = ResizeRequest.sent(
         pool(resize_started=BEFORE), pool(resize_started=OURS), targets=Targets(), settings=settings, attempt=2
     )
 
-    assert sent == request(targets=Targets(), attempt=2, attempts=7, share=0.9, back_off=timedelta(minutes=4))
+    assert sent == request(targets=Targets(), attempt=2, attempts=7, shares=both(0.9), back_off=timedelta(minutes=4))
 
 
 @pytest.mark.parametrize(
@@ -213,19 +218,19 @@ def test_a_timeout_at_the_last_attempt_gives_up_with_advice() -> None:
 
 
 def test_pitfall_2_enough_nodes_after_the_last_attempt_are_a_partial_success() -> None:
-    verdict = on(steady(10, 4, resize_error("AllocationTimedout")), request(attempt=3, share=0.8))
+    verdict = on(steady(10, 4, resize_error("AllocationTimedout")), request(attempt=3, shares=both(0.8)))
 
     assert verdict.kind is VerdictKind.PARTIAL
     assert "4 of 5 Spot" in verdict.reason
 
 
 def test_the_share_counts_for_each_kind() -> None:
-    assert on(steady(10, 3), request(attempt=3, share=0.8)).kind is VerdictKind.GIVE_UP
+    assert on(steady(10, 3), request(attempt=3, shares=both(0.8))).kind is VerdictKind.GIVE_UP
 
 
 def test_nodes_too_many_are_never_a_partial_success() -> None:
     """A drain that left nodes behind has not drained."""
-    empty = request(targets=Targets(), attempt=3, share=0.5)
+    empty = request(targets=Targets(), attempt=3, shares=both(0.5))
 
     verdict = on(steady(1, 0, resize_error("RemoveNodesFailed"), target_dedicated=0, target_spot=0), empty)
 
@@ -282,7 +287,7 @@ def test_a_spot_quota_stops_the_run_only_when_the_dedicated_nodes_are_there(code
 
 
 def test_a_spot_quota_is_a_partial_success_when_the_share_is_there() -> None:
-    verdict = on(steady(10, 4, resize_error("AccountSpotCoreQuotaReached")), request(share=0.8))
+    verdict = on(steady(10, 4, resize_error("AccountSpotCoreQuotaReached")), request(shares=both(0.8)))
 
     assert (verdict.kind, verdict.code) == (VerdictKind.PARTIAL, "AccountSpotCoreQuotaReached")
 
@@ -457,7 +462,7 @@ REQUESTS = st.builds(
     started=MOMENTS,
     attempt=st.integers(1, 5),
     attempts=st.integers(1, 5),
-    share=st.floats(0.01, 1.0),
+    shares=st.floats(0.01, 1.0).map(both),
 )
 
 
@@ -483,7 +488,10 @@ def test_every_verdict_keeps_its_promises(observed: Pool, asked: ResizeRequest, 
         assert observed.allocation_state is AllocationState.STEADY
     if verdict.kind is VerdictKind.PARTIAL:
         assert current != targets
-        assert all(wanted(target, asked.share) <= have <= target for have, target in zip(current, targets, strict=True))
+        assert all(
+            wanted(target, share) <= have <= target
+            for have, target, share in zip(current, targets, (asked.shares.dedicated, asked.shares.spot), strict=True)
+        )
     if verdict.kind in (VerdictKind.GIVE_UP, VerdictKind.OWNED_BY_OTHER, VerdictKind.PARTIAL):
         assert verdict.advice
     if last:

@@ -81,9 +81,9 @@ WARNINGS = {
         "name says",
     ),
     "a share of less than one node": (
-        [("timeout_minutes: 15", "smallest_acceptable_share: 0.5")],
-        "resize.smallest_acceptable_share: found 0.5, which is less than one of 1 Spot nodes; one node is asked for "
-        "all the same",
+        [("timeout_minutes: 15", "smallest_acceptable_share: {spot: 0.5}")],
+        "resize.smallest_acceptable_share.spot: found 0.5, which is less than one of 1 nodes; one node is "
+        "asked for all the same",
     ),
 }
 
@@ -106,7 +106,7 @@ NO_WARNINGS = {
         ("  targets:", "  task_slots_per_node: 16\n  targets:"),
         ("Standard_D2s_v5", "Standard_D3_v2"),
     ],
-    "a share of none": [("spot: 1", "spot: 0"), ("timeout_minutes: 15", "smallest_acceptable_share: 0.5")],
+    "a share of none": [("spot: 1", "spot: 0"), ("timeout_minutes: 15", "smallest_acceptable_share: {spot: 0.5}")],
 }
 
 

@@ -71,7 +71,7 @@ REFUSED: dict[str, tuple[tuple[str | int, ...], Any]] = {
     "truth as number": (("golden_vm", "generalized"), 1),
     "word of a few": (("refresh", "strategy"), "rolling"),
     "time-out": (("resize", "timeout_minutes"), 4),
-    "share": (("resize", "smallest_acceptable_share"), 0),
+    "share": (("resize", "smallest_acceptable_share", "dedicated"), 0),
     "replicas": (("image", "target_regions", 0, "replicas"), "many"),
     "gallery's name": (("image", "gallery"), "golden-gallery"),
     "gallery missing": (("image", "gallery"), None),
@@ -125,7 +125,8 @@ def test_the_table_opens_parts_and_lists_of_parts() -> None:
 def test_the_table_says_default_and_duty() -> None:
     table = field_table()
     assert (
-        "| `resize.attempts` | a whole number from 1 to 20 | 3 | Resizes in one run, the first one included. |" in table
+        "| `resize.attempts` | a whole number from 1 to 20 | 3 | Resizes that may miss their targets in one run; "
+        "one that brings nodes counts anew. |" in table
     )
     assert "| `golden_vm.generalized` | true or false | false |" in table
     assert "| `pool.account` | 3 to 24 lower-case letters and digits | required | Batch account. |" in table
@@ -138,7 +139,7 @@ def test_the_table_says_default_and_duty() -> None:
         (("image", "target_regions"), "a list, each item a mapping with name, replicas"),
         (("image", "target_regions", 0, "replicas"), "auto, or a whole number from 1 to 100"),
         (("pool", "start_task", "environment"), "a mapping of text to text"),
-        (("resize", "smallest_acceptable_share"), "a number above 0, up to 1"),
+        (("resize", "smallest_acceptable_share", "dedicated"), "a number above 0, up to 1"),
         (("schedule", "cron"), "text, such as 0 2 * * *"),
         (("owner",), "text, not empty"),
     ],

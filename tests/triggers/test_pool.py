@@ -26,7 +26,7 @@ REQUEST = {
     "started": None,
     "attempt": 1,
     "attempts": 3,
-    "share": 1.0,
+    "shares": {"dedicated": 1.0, "spot": 1.0},
     "back_off": 120.0,
 }
 
@@ -47,7 +47,7 @@ def base(cloud: Cloud, **changes: Any) -> dict[str, Any]:
 
 
 def nodes(cloud: Cloud, *, dedicated: int = 2, spot: int = 0, share: float = 1.0, **changes: Any) -> NodesTrigger:
-    return NodesTrigger(dedicated=dedicated, spot=spot, share=share, **base(cloud, **changes))
+    return NodesTrigger(dedicated=dedicated, spot=spot, share=share, spot_share=share, **base(cloud, **changes))
 
 
 def over() -> dict[str, str]:

@@ -36,6 +36,7 @@ POLLED_FIELDS = ",".join(
         "vmSize",
         "deploymentConfiguration",
         "lastModified",
+        "metadata",
     )
 )
 """What a wait looks at; start tasks, networks and the like of a hundred pools stay where they are."""

@@ -297,6 +297,7 @@ class Pool:
     resize_errors: tuple[ResizeError, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    inbound_nat_pools: int = 0  # ports that Batch forwards to the nodes from outside
     task_slots_per_node: int = 1
     start_task: PoolStartTask | None = None
     subnet_id: str | None = None
@@ -345,10 +346,73 @@ class PoolNodes:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One node that does not take work, with what Azure says about the cause."""
+    """One node, with what Azure says about the cause where it does not take work."""
 
     id: str
     state: str  # as NodeCounts spells it: lower case
     dedicated: bool
     errors: tuple[str, ...] = ()  # one line each: code, message, values
     start_task_failure: str = ""
+    start_task_exit_code: int | None = None
+    state_since: datetime | None = None
+    image_id: str | None = None  # what the node really booted from
+    agent_version: str | None = None
+
+
+class JobState(StrEnum):
+    """States of a job that matter for moving it."""
+
+    ACTIVE = "active"
+    DISABLING = "disabling"
+    DISABLED = "disabled"
+    ENABLING = "enabling"
+    TERMINATING = "terminating"
+    COMPLETED = "completed"
+    DELETING = "deleting"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no task of the job will ever run again."""
+        return self in (JobState.TERMINATING, JobState.COMPLETED, JobState.DELETING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job that is bound to a pool by the pool's id."""
+
+    id: str
+    state: JobState
+    pool: str
+    etag: str = ""
+    schedule: str | None = None  # the job schedule that made the job
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSchedule:
+    """A job schedule, whose future jobs are bound to a pool by the pool's id."""
+
+    id: str
+    state: str  # active, disabled, completed, terminating, deleting
+    pool: str
+    etag: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it makes no more jobs."""
+        return self.state in ("completed", "terminating", "deleting")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A task of a job."""
+
+    id: str
+    state: str  # active, preparing, running, completed
+    exit_code: int | None = None
+    failure: str = ""  # one line: why it failed other than by its exit code
+    node: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the task has ended."""
+        return self.state == "completed"

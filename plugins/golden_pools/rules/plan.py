@@ -15,10 +15,11 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from golden_pools.errors import RunConfError
+from golden_pools.rules.family import LONGEST_ID
 from golden_pools.spec.limits import limit_faults
 from golden_pools.spec.model import Image, PoolSpec, Publish, Strategy, Targets, normal_region
 
-PARAMS = ("dedicated", "spot", "refresh_strategy", "image_version", "plan_only")
+PARAMS = ("dedicated", "spot", "refresh_strategy", "image_version", "force", "plan_only")
 """Keys of the manual trigger's form, and the only keys that a run's conf may have."""
 
 _LARGEST_VERSION_NUMBER = 2_147_483_647
@@ -36,6 +37,7 @@ class RunPlan(BaseModel):
 
     ``stamp`` is the moment the run began (aware, UTC): names and the version number come from it.
     ``existing_version_id`` is set where the run uses a version that is there instead of building one.
+    ``force`` is what only a person may ask for: recreating a pool that has active jobs, or a version marked bad.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,6 +49,7 @@ class RunPlan(BaseModel):
     stamp: AwareDatetime
     plan_only: bool
     existing_version_id: str | None
+    force: bool = False
     spec: PoolSpec
 
     @property
@@ -72,6 +75,11 @@ class RunPlan(BaseModel):
     def managed_image_name(self) -> str:
         """Name of the managed image."""
         return self.stem
+
+    @property
+    def canary_name(self) -> str:
+        """Id of the canary pool, and of the job of its probes."""
+        return f"canary-{self.stamp.astimezone(UTC):%Y%m%dT%H%M%S}-{self.pool}"[:LONGEST_ID]
 
     @property
     def version_name(self) -> str:
@@ -196,6 +204,9 @@ def make_plan(
     plan_only = params.get("plan_only", False)
     if not isinstance(plan_only, bool):
         faults.append(f"plan_only is {plan_only!r}, not true or false")
+    force = params.get("force", False)
+    if not isinstance(force, bool):
+        faults.append(f"force is {force!r}, not true or false")
     effective = spec.model_copy(
         update={"pool": spec.pool.model_copy(update={"targets": spec.pool.targets.model_copy(update=changes)})}
     )
@@ -214,6 +225,7 @@ def make_plan(
         stamp=stamp,
         plan_only=plan_only,
         existing_version_id=existing,
+        force=force is True,
         spec=effective.model_copy(update={"refresh": spec.refresh.model_copy(update={"strategy": Strategy(strategy)})}),
     )
 

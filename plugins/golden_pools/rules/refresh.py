@@ -84,7 +84,7 @@ def in_place(pool: Pool | None, plan: RunPlan) -> Step:
     return Step(kind=StepKind.PATCH, reason="the pool can be changed now", changes=changes)
 
 
-_STRATEGIES: Mapping[Strategy, Callable[[Pool | None, RunPlan], Step]] = {Strategy.IN_PLACE: in_place}
+_STRATEGIES: Mapping[Strategy, Callable[[Pool | None, RunPlan], Step]] = dict.fromkeys(Strategy, in_place)
 
 
 def drift(pool: Pool, plan: RunPlan) -> tuple[Change, ...]:

@@ -27,7 +27,8 @@ class PoolNodesSensor(BaseSensorOperator):
     :param pool_name: id of the Batch pool (``pool`` is Airflow's own word for something else)
     :param dedicated: dedicated nodes wanted
     :param spot: Spot nodes wanted
-    :param share: share of both that is enough, above 0, at most 1
+    :param share: share of the dedicated nodes that is enough, above 0, at most 1
+    :param spot_share: the same of the Spot nodes; 0 succeeds without any
     :param timeout_minutes: longest wait; this, and not Airflow's ``timeout``, ends the wait with a cause
 
     All of them are templated; a number may be its text.
@@ -44,6 +45,7 @@ class PoolNodesSensor(BaseSensorOperator):
         "dedicated",
         "spot",
         "share",
+        "spot_share",
         "timeout_minutes",
     )
     ui_color = "#e3f1ee"
@@ -59,6 +61,7 @@ class PoolNodesSensor(BaseSensorOperator):
         dedicated: int | str = 0,
         spot: int | str = 0,
         share: float | str = 1.0,
+        spot_share: float | str = 1.0,
         timeout_minutes: int | str = 30,
         **kwargs: Any,
     ) -> None:
@@ -71,6 +74,7 @@ class PoolNodesSensor(BaseSensorOperator):
         self.dedicated = dedicated
         self.spot = spot
         self.share = share
+        self.spot_share = spot_share
         self.timeout_minutes = timeout_minutes
 
     def execute(self, context: Context) -> None:
@@ -88,6 +92,7 @@ class PoolNodesSensor(BaseSensorOperator):
                 dedicated=int(self.dedicated),
                 spot=int(self.spot),
                 share=float(self.share),
+                spot_share=float(self.spot_share),
                 started=started.isoformat(),
                 deadline=(started + allowed).isoformat(),
             ),

@@ -95,10 +95,11 @@ def _slot_warnings(spec: PoolSpec) -> Iterator[Remark]:
 
 
 def _share_warnings(spec: PoolSpec) -> Iterator[Remark]:
-    share, targets = spec.resize.smallest_acceptable_share, spec.pool.targets
-    for kind, target in (("dedicated", targets.dedicated), ("Spot", targets.spot)):
+    shares, targets = spec.resize.smallest_acceptable_share, spec.pool.targets
+    kinds = (("dedicated", targets.dedicated, shares.dedicated), ("spot", targets.spot, shares.spot))
+    for kind, target, share in kinds:
         if 0 < share * target < 1:
             yield Remark(
-                ("resize", "smallest_acceptable_share"),
-                f"found {share:g}, which is less than one of {target} {kind} nodes; one node is asked for all the same",
+                ("resize", "smallest_acceptable_share", kind),
+                f"found {share:g}, which is less than one of {target} nodes; one node is asked for all the same",
             )

@@ -298,6 +298,8 @@ class Strategy(StrEnum):
     """How a pool gets onto a new image version."""
 
     IN_PLACE = "in_place"
+    BLUE_GREEN = "blue_green"
+    RECREATE = "recreate"
 
 
 class Deallocation(StrEnum):
@@ -308,17 +310,174 @@ class Deallocation(StrEnum):
     TASK_COMPLETION = "task_completion"
 
 
+class DrainFallback(StrEnum):
+    """What happens when tasks outlast the drain deadline."""
+
+    REQUEUE = "requeue"
+    RESTORE = "restore"
+
+
+class MoveTasks(StrEnum):
+    """What happens to running tasks of a job that moves to another pool (Batch ``disableTasks``)."""
+
+    REQUEUE = "requeue"
+    WAIT = "wait"
+    TERMINATE = "terminate"
+
+
 class Refresh(Part):
     """How the pool gets onto the new image version."""
 
     strategy: Strategy = Field(
-        default=Strategy.IN_PLACE, description="`in_place`: shrink to zero, change the image, grow."
+        default=Strategy.IN_PLACE,
+        description=(
+            "`in_place`: shrink to zero, change the image, grow; the pool's id stays. `blue_green`: a second pool "
+            "beside the old one, jobs move to it, the old one goes after a soak; needs quota for both. "
+            "`recreate`: delete the pool and make it anew."
+        ),
     )
     deallocation: Deallocation = Field(
         default=Deallocation.TASK_COMPLETION, description="What happens to running tasks when the pool shrinks."
     )
     drain_minutes: Annotated[StrictInt, Field(ge=5, le=10080)] = Field(
-        default=60, description="Longest wait for the pool to be empty, for all attempts together."
+        default=60,
+        description="Longest wait for the pool to be empty, or for running tasks of jobs that move, in one run.",
+    )
+    drain_fallback: DrainFallback = Field(
+        default=DrainFallback.RESTORE,
+        description=(
+            "When tasks outlast `drain_minutes`: `restore` stops the drain, brings the old size back and fails the "
+            "run; `requeue` puts the tasks back into the queue and goes on."
+        ),
+    )
+    move_tasks: MoveTasks = Field(
+        default=MoveTasks.WAIT,
+        description="What happens to running tasks of a job that moves to the new pool (`blue_green`).",
+    )
+    soak_minutes: Annotated[StrictInt, Field(ge=0, le=10080)] = Field(
+        default=60,
+        description="How long the old pool stays after the jobs have moved, so that switching back takes one trigger.",
+    )
+    probe_pool: StrictBool = Field(
+        default=False, description="Run the probes once more, on the refreshed pool, before the run succeeds."
+    )
+    rollback: StrictBool = Field(
+        default=True,
+        description="A refresh that fails after the pool was touched puts it back on the image and size that it had.",
+    )
+
+
+class Probe(Part):
+    """One command that tells whether an image is good; it runs as a Batch task."""
+
+    name: Annotated[str, StringConstraints(pattern=names.PROBE)] = Field(
+        description="Name of the probe, unique in the list.", examples=["renderer-starts"]
+    )
+    command_line: str = Field(
+        min_length=1, description="Command line, run without a shell.", examples=["/bin/sh -c 'renderer --version'"]
+    )
+    exit_code: Annotated[StrictInt, Field(ge=0, le=255)] = Field(default=0, description="Exit code that is expected.")
+    output: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Regular expression that has to be found in the standard output.",
+        examples=["version 4\\."],
+    )
+    elevated: StrictBool = Field(default=False, description="Run as administrator.")
+
+    @field_validator("output")
+    @classmethod
+    def _is_a_pattern(cls, output: str | None) -> str | None:
+        if output is not None:
+            try:
+                re.compile(output)
+            except re.error as error:
+                raise ValueError(f"a regular expression ({error})") from error
+        return output
+
+
+class Canary(Part):
+    """One node on the new version, probed before the pool moves."""
+
+    enabled: StrictBool = Field(default=True, description="Try one node of the new version in a pool of its own first.")
+    ready_minutes: Annotated[StrictInt, Field(ge=5, le=1440)] = Field(
+        default=30, description="Time for the node to be allocated and ready."
+    )
+    probe_minutes: Annotated[StrictInt, Field(ge=1, le=1440)] = Field(
+        default=15, description="Time for all probes together."
+    )
+    probes: tuple[Probe, ...] = Field(
+        default=(),
+        description=(
+            "Probes beside the default ones: the node agent came up, the data disks are there, the temp drive is there."
+        ),
+    )
+
+    @field_validator("probes")
+    @classmethod
+    def _probes_once(cls, probes: tuple[Probe, ...]) -> tuple[Probe, ...]:
+        compared = [probe.name.casefold() for probe in probes]
+        if twice := sorted({name for name in compared if compared.count(name) > 1}):
+            raise ValueError(f"each name once, but {', '.join(twice)} stands more than once")
+        return probes
+
+
+class Autoscale(StrEnum):
+    """What happens to a formula that steers the pool."""
+
+    SWITCH_OFF = "switch_off"
+    REFUSE = "refuse"
+
+
+class UnderWay(StrEnum):
+    """What happens to somebody else's resize that is going on."""
+
+    WAIT = "wait"
+    STOP = "stop"
+
+
+class Tactic(StrEnum):
+    """What a run may do when a resize missed its targets."""
+
+    BACK_OFF = "back_off"
+    SMALLER_STEPS = "smaller_steps"
+    ACCEPT_SHARE = "accept_share"
+    OTHER_VM_SIZES = "other_vm_sizes"
+    SPOT_TO_DEDICATED = "spot_to_dedicated"
+
+
+class Treatment(StrEnum):
+    """What to do about a resize error, mildest first; of several errors the gravest decides."""
+
+    AGAIN = "again"
+    LATER = "later"
+    SMALLER = "smaller"
+    GIVE_UP = "give_up"
+
+
+class Shares(Part):
+    """Shares of the targets that have to be ready for the run to succeed."""
+
+    dedicated: Annotated[StrictFloat, Field(gt=0, le=1)] = Field(default=1.0, description="Share of dedicated nodes.")
+    spot: Annotated[StrictFloat, Field(ge=0, le=1)] = Field(
+        default=1.0, description="Share of Spot nodes; 0 succeeds without any."
+    )
+
+
+class Clinic(Part):
+    """What is done for nodes that do not take work, before they count as failed."""
+
+    grace_minutes: Annotated[StrictInt, Field(ge=0, le=1440)] = Field(
+        default=10, description="How long a node may be unusable without an error, or unknown: Batch recovers some."
+    )
+    reboots: Annotated[StrictInt, Field(ge=0, le=5)] = Field(
+        default=1, description="Reboots of a node that failed, in one run."
+    )
+    replacements: Annotated[StrictInt, Field(ge=0, le=10)] = Field(
+        default=1, description="Times that failed nodes are removed and the pool is resized again."
+    )
+    largest_bad_share: Annotated[StrictFloat, Field(ge=0, le=1)] = Field(
+        default=0.2, description="More failed nodes than this share of the targets mean a bad image: nothing is tried."
     )
 
 
@@ -333,17 +492,68 @@ class Resize(Part):
         ),
     )
     attempts: Annotated[StrictInt, Field(ge=1, le=20)] = Field(
-        default=3, description="Resizes in one run, the first one included."
+        default=3, description="Resizes that may miss their targets in one run; one that brings nodes counts anew."
     )
     back_off_minutes: Annotated[StrictInt, Field(ge=0, le=240)] = Field(
         default=2, description="Pause before a resize that failed for lack of capacity is asked again."
     )
-    smallest_acceptable_share: Annotated[StrictFloat, Field(gt=0, le=1)] = Field(
-        default=1.0, description="Share of the targets that has to be ready for the run to succeed."
+    step: Annotated[StrictInt, Field(ge=1, le=2500)] | None = Field(
+        default=None, description="Most nodes that one resize adds, such as 300 for large pools; all at once if absent."
+    )
+    stall_minutes: Annotated[StrictInt, Field(ge=1, le=1440)] | None = Field(
+        default=None,
+        description="A resize that brings no node for so long is stopped and asked again; absent: at its timeout.",
+    )
+    smallest_acceptable_share: Shares = Field(
+        default=Shares(), description="Shares of the targets that have to be ready for the run to succeed."
+    )
+    tactics: tuple[Tactic, ...] = Field(
+        default=(Tactic.BACK_OFF, Tactic.SMALLER_STEPS, Tactic.ACCEPT_SHARE),
+        description=(
+            "What to try, in this order, when nodes do not come: `back_off` asks again after a pause, "
+            "`smaller_steps` asks for fewer at a time, `accept_share` takes the smallest acceptable share, "
+            "`other_vm_sizes` tries those sizes (`blue_green` only), `spot_to_dedicated` asks for missing Spot nodes "
+            "as dedicated ones, within quota."
+        ),
+    )
+    other_vm_sizes: tuple[Annotated[str, StringConstraints(pattern=names.VM_SIZE)], ...] = Field(
+        default=(), description="Sizes for the tactic `other_vm_sizes`, in order.", examples=[["Standard_D4as_v5"]]
+    )
+    autoscale: Autoscale = Field(
+        default=Autoscale.REFUSE,
+        description="A pool that scales by formula: `refuse` leaves it alone with an error, `switch_off` takes over.",
+    )
+    under_way: UnderWay = Field(
+        default=UnderWay.WAIT, description="A resize that somebody else began: `wait` for its end, or `stop` it."
+    )
+    quota_wait_minutes: Annotated[StrictInt, Field(ge=0, le=1440)] = Field(
+        default=30,
+        description="Longest wait for quota that other pools hold at the moment; what can never fit fails at once.",
+    )
+    verdicts: dict[str, Treatment] = Field(
+        default_factory=dict,
+        description="Resize error codes that are treated otherwise than docs/resize-verdicts.md says.",
+        examples=[{"AccountCoreQuotaReached": "later"}],
     )
     ready_minutes: Annotated[StrictInt, Field(ge=1, le=1440)] = Field(
         default=30, description="Time for allocated nodes to become ready (idle or running)."
     )
+    clinic: Clinic = Field(default=Clinic(), description="What is done for nodes that do not take work.")
+
+    @field_validator("tactics")
+    @classmethod
+    def _tactics_once(cls, tactics: tuple[Tactic, ...]) -> tuple[Tactic, ...]:
+        if twice := sorted({tactic.value for tactic in tactics if tactics.count(tactic) > 1}):
+            raise ValueError(f"each tactic once, but {', '.join(twice)} stands more than once")
+        return tactics
+
+    @field_validator("other_vm_sizes")
+    @classmethod
+    def _sizes_go_with_their_tactic(cls, sizes: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        wanted = Tactic.OTHER_VM_SIZES in info.data.get("tactics", ())
+        if sizes and not wanted:
+            raise ValueError("sizes only with the tactic other_vm_sizes in resize.tactics")
+        return sizes
 
 
 class Schedule(Part):
@@ -359,27 +569,63 @@ class Schedule(Part):
     @field_validator("timezone")
     @classmethod
     def _zone_exists(cls, zone: str) -> str:
-        if zone not in _timezones():
-            raise ValueError(f"an IANA timezone, such as Europe/Berlin{did_you_mean(zone, _timezones())}")
-        return zone
+        return _known_zone(zone)
 
     @field_validator("cron")
     @classmethod
     def _cron_is_valid(cls, cron: str) -> str:
-        if len(cron.split()) != 5 or _MEANS_ANOTHER_TIME_EACH_TIME.search(cron):
-            raise ValueError("a cron expression with five fields (minute hour day month weekday), such as 0 2 * * *")
-        from croniter import (  # type: ignore[import-untyped] # comes with Airflow, which asks it the same question
-            CroniterError,
-            croniter,
-        )
+        return _valid_cron(cron)
 
-        try:
-            croniter(cron, datetime(2026, 1, 1)).get_next()  # noqa: DTZ001 - asks whether, not when
-        except CroniterError as error:
-            raise ValueError(
-                f"a cron expression that comes true, minute hour day month weekday, such as 0 2 * * * ({error})"
-            ) from error
-        return cron
+
+class ScaleTime(Part):
+    """From when on the pool has which targets."""
+
+    cron: str = Field(description="Cron expression in the time zone of `scale`.", examples=["0 7 * * 1-5"])
+    dedicated: Annotated[StrictInt, Field(ge=0, le=MOST_DEDICATED_NODES)] = Field(
+        default=0, description="Dedicated nodes from then on."
+    )
+    spot: Annotated[StrictInt, Field(ge=0, le=MOST_SPOT_NODES)] = Field(
+        default=0, description="Spot nodes from then on."
+    )
+    timezone: str = Field(default="UTC", description="IANA zone, the same for all times.", examples=["Europe/Berlin"])
+
+    @field_validator("cron")
+    @classmethod
+    def _cron_is_valid(cls, cron: str) -> str:
+        return _valid_cron(cron)
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, zone: str) -> str:
+        return _known_zone(zone)
+
+    @property
+    def targets(self) -> Targets:
+        """Node counts from then on."""
+        return Targets(dedicated=self.dedicated, spot=self.spot)
+
+
+def _known_zone(zone: str) -> str:
+    if zone not in _timezones():
+        raise ValueError(f"an IANA timezone, such as Europe/Berlin{did_you_mean(zone, _timezones())}")
+    return zone
+
+
+def _valid_cron(cron: str) -> str:
+    if len(cron.split()) != 5 or _MEANS_ANOTHER_TIME_EACH_TIME.search(cron):
+        raise ValueError("a cron expression with five fields (minute hour day month weekday), such as 0 2 * * *")
+    from croniter import (  # type: ignore[import-untyped] # comes with Airflow, which asks it the same question
+        CroniterError,
+        croniter,
+    )
+
+    try:
+        croniter(cron, datetime(2026, 1, 1)).get_next()  # noqa: DTZ001 - asks whether, not when
+    except CroniterError as error:
+        raise ValueError(
+            f"a cron expression that comes true, minute hour day month weekday, such as 0 2 * * * ({error})"
+        ) from error
+    return cron
 
 
 class PoolSpec(Part):
@@ -396,9 +642,36 @@ class PoolSpec(Part):
     golden_vm: GoldenVm
     image: Image
     pool: Pool
+    canary: Canary = Canary()
     refresh: Refresh = Refresh()
     resize: Resize = Resize()
     schedule: Schedule | None = Field(default=None, description="Absent: the DAG runs by hand only.")
+    scale: tuple[ScaleTime, ...] = Field(
+        default=(),
+        description=(
+            "Times at which the pool gets other targets. From the first one on, the latest one that has come holds, "
+            "for the nightly run too, instead of `pool.targets`."
+        ),
+    )
+
+    @field_validator("resize")
+    @classmethod
+    def _other_sizes_need_a_second_pool(cls, resize: Resize, info: ValidationInfo) -> Resize:
+        refresh = info.data.get("refresh")
+        if (
+            Tactic.OTHER_VM_SIZES in resize.tactics
+            and refresh is not None
+            and refresh.strategy is not Strategy.BLUE_GREEN
+        ):
+            raise ValueError("tactics without other_vm_sizes, or refresh.strategy: blue_green, where a size can change")
+        return resize
+
+    @field_validator("scale")
+    @classmethod
+    def _one_zone(cls, scale: tuple[ScaleTime, ...]) -> tuple[ScaleTime, ...]:
+        if len(zones := sorted({time.timezone for time in scale})) > 1:
+            raise ValueError(f"times of one time zone, but there are {', '.join(zones)}")
+        return scale
 
 
 _MEANS_ANOTHER_TIME_EACH_TIME = re.compile(r"\b[HR]\b", re.IGNORECASE)

@@ -33,6 +33,7 @@ IDENTITY_ID = (
     r"/user[Aa]ssigned[Ii]dentities/[^/]+$"
 )
 CONNECTION = r"^[A-Za-z0-9_.-]+$"
+PROBE = r"^[A-Za-z0-9_-]{1,56}$"
 
 PATTERN_IN_WORDS = {
     POOL_NAME_PATTERN: (
@@ -56,5 +57,6 @@ PATTERN_IN_WORDS = {
         "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>"
     ),
     CONNECTION: "letters, digits, _ . and -",
+    PROBE: "1 to 56 letters, digits, dashes and underscores",
 }
 """What each pattern of the spec means, for people: faults and the table of fields say this, never the pattern."""

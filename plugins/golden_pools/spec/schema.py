@@ -85,6 +85,8 @@ def _default(part: Schema, name: str) -> str:
         return "as below"
     if default is None or default in ([], {}):
         return "none"
+    if isinstance(default, list):
+        return ", ".join(default)
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
@@ -134,7 +136,7 @@ def _option_in_words(option: Schema) -> str:
         case "object" if "properties" in option:
             return f"a mapping with {', '.join(option['properties'])}"
         case "object":
-            return "a mapping of text to text"
+            return f"a mapping of text to {_in_words(option['additionalProperties'])}"
         case _ if "pattern" in option:
             return PATTERN_IN_WORDS[option["pattern"]]
         case _:

@@ -24,7 +24,7 @@ from golden_pools.rules.resize import (
     judge,
     judge_nodes,
 )
-from golden_pools.spec.model import Targets
+from golden_pools.spec.model import Shares, Targets
 from golden_pools.triggers.operation import FIRST_LOOK_SECONDS
 
 DEFAULT_INTERVAL_SECONDS = 15.0
@@ -266,19 +266,21 @@ class NodesTrigger(AccountTrigger):
 
     :param dedicated: dedicated nodes wanted
     :param spot: Spot nodes wanted
-    :param share: share of both that is enough at the deadline
+    :param share: share of the dedicated nodes that is enough at the deadline
+    :param spot_share: the same of the Spot nodes
     """
 
-    def __init__(self, *, dedicated: int, spot: int, share: float, **kwargs: Any) -> None:
+    def __init__(self, *, dedicated: int, spot: int, share: float, spot_share: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.dedicated = dedicated
         self.spot = spot
         self.share = share
+        self.spot_share = spot_share
         self._absent = 0
 
     def own_arguments(self) -> dict[str, Any]:
         """Return the arguments of this trigger beside the base's."""
-        return {"dedicated": self.dedicated, "spot": self.spot, "share": self.share}
+        return {"dedicated": self.dedicated, "spot": self.spot, "share": self.share, "spot_share": self.spot_share}
 
     def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
         """Return an event when the nodes are ready, or cannot become it."""
@@ -297,7 +299,7 @@ class NodesTrigger(AccountTrigger):
         verdict = judge_nodes(
             nodes,
             targets,
-            share=self.share,
+            shares=Shares(dedicated=self.share, spot=self.spot_share),
             waited=self.elapsed(),
             allowed=self.allowed(),
             at_rest=pool is not None and pool.allocation_state is AllocationState.STEADY,

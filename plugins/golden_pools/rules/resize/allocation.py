@@ -16,7 +16,7 @@ from typing import Any, Self
 from golden_pools.rules.facts import AllocationState, Pool
 from golden_pools.rules.resize.codes import Diagnosis, Treatment, diagnose
 from golden_pools.rules.resize.verdict import Cause, Verdict, VerdictKind
-from golden_pools.spec.model import Resize, Targets
+from golden_pools.spec.model import Resize, Shares, Targets
 
 UNSEEN_LIMIT = 5
 """Observations in a row that may still show the pool as it was before our PATCH, until the PATCH counts as lost."""
@@ -33,7 +33,7 @@ class ResizeRequest:
     :param started: start that the answer to our PATCH showed; None if it still showed the old one
     :param attempt: 1 for the first resize of the run
     :param attempts: resizes that the run may ask for, the first one included
-    :param share: share of the targets that is acceptable once nothing more can be done
+    :param shares: shares of the targets that are acceptable once nothing more can be done
     :param back_off: pause before a resize that failed for lack of capacity is asked again
     """
 
@@ -42,7 +42,7 @@ class ResizeRequest:
     started: datetime | None
     attempt: int
     attempts: int
-    share: float
+    shares: Shares
     back_off: timedelta
 
     @classmethod
@@ -59,7 +59,7 @@ class ResizeRequest:
             started=answer.resize_started if fresh else None,
             attempt=attempt,
             attempts=settings.attempts,
-            share=settings.smallest_acceptable_share,
+            shares=settings.smallest_acceptable_share,
             back_off=timedelta(minutes=settings.back_off_minutes),
         )
 
@@ -74,6 +74,7 @@ class ResizeRequest:
         return {
             **asdict(self),
             "targets": self.targets.model_dump(),
+            "shares": self.shares.model_dump(),
             "started_before": self.started_before and self.started_before.isoformat(),
             "started": self.started and self.started.isoformat(),
             "back_off": self.back_off.total_seconds(),
@@ -88,7 +89,7 @@ class ResizeRequest:
             started=_moment(value["started"]),
             attempt=value["attempt"],
             attempts=value["attempts"],
-            share=value["share"],
+            shares=Shares(**value["shares"]),
             back_off=timedelta(seconds=value["back_off"]),
         )
 
@@ -205,10 +206,10 @@ def _hopeless(pool: Pool, targets: Targets, diagnoses: list[Diagnosis]) -> bool:
 def _acceptable(pool: Pool, request: ResizeRequest) -> bool:
     """Return whether the pool has the acceptable share of both kinds; nodes too many are never acceptable."""
     return all(
-        wanted(target, request.share) <= current <= target
-        for current, target in (
-            (pool.current_dedicated, request.targets.dedicated),
-            (pool.current_spot, request.targets.spot),
+        wanted(target, share) <= current <= target
+        for current, target, share in (
+            (pool.current_dedicated, request.targets.dedicated, request.shares.dedicated),
+            (pool.current_spot, request.targets.spot, request.shares.spot),
         )
     )
 

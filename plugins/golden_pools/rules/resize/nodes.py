@@ -10,14 +10,14 @@ from datetime import timedelta
 from golden_pools.rules.facts import NodeCounts, Pool, PoolNodes
 from golden_pools.rules.resize.allocation import wanted
 from golden_pools.rules.resize.verdict import Cause, Verdict, VerdictKind
-from golden_pools.spec.model import Targets
+from golden_pools.spec.model import Shares, Targets
 
 
 def judge_nodes(
     nodes: PoolNodes | None,
     targets: Targets,
     *,
-    share: float,
+    shares: Shares,
     waited: timedelta,
     allowed: timedelta,
     at_rest: bool = False,
@@ -35,11 +35,11 @@ def judge_nodes(
         nothing to wait for
     """
     seen = nodes or PoolNodes(pool="")
-    kinds = ((seen.dedicated, targets.dedicated), (seen.spot, targets.spot))
+    kinds = ((seen.dedicated, targets.dedicated, shares.dedicated), (seen.spot, targets.spot, shares.spot))
     reason = f"{_states('dedicated', seen.dedicated)}; {_states('Spot', seen.spot)}; targets {_named(targets)}"
-    if all(counts.ready >= target for counts, target in kinds):
+    if all(counts.ready >= target for counts, target, _ in kinds):
         return Verdict(kind=VerdictKind.REACHED, reason=reason, code=Cause.AT_TARGET)
-    if any(counts.failed > target - wanted(target, share) for counts, target in kinds if target):
+    if any(counts.failed > target - wanted(target, share) for counts, target, share in kinds if target):
         return Verdict(
             kind=VerdictKind.GIVE_UP,
             reason=reason,
@@ -50,12 +50,12 @@ def judge_nodes(
                 "and that the subnet's NSG, routes and DNS let nodes reach Batch. Failed nodes are billed"
             ),
         )
-    nothing_comes = at_rest and all(counts.ready + counts.failed == counts.total for counts, _ in kinds)
-    enough_is_ready = all(counts.ready >= wanted(target, share) for counts, target in kinds)
+    nothing_comes = at_rest and all(counts.ready + counts.failed == counts.total for counts, _, _ in kinds)
+    enough_is_ready = all(counts.ready >= wanted(target, share) for counts, target, share in kinds)
     if waited < allowed and not (nothing_comes and enough_is_ready):
         return Verdict(kind=VerdictKind.WAIT, reason=reason, code=Cause.ON_ITS_WAY)
     standing = (seen.dedicated.ready, seen.spot.ready + seen.spot.by_state.get("preempted", 0))
-    enough = all(have >= wanted(target, share) for have, (_, target) in zip(standing, kinds, strict=True))
+    enough = all(have >= wanted(target, share) for have, (_, target, share) in zip(standing, kinds, strict=True))
     return Verdict(
         kind=VerdictKind.PARTIAL if enough else VerdictKind.GIVE_UP,
         reason=f"{reason}; waited {duration(waited)}",
