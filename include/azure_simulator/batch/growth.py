@@ -36,7 +36,7 @@ def plan_new_nodes(account: BatchAccount, pool: Pool, targets: Targets, now: dat
     nothing = GrowthPlan((), now, ())
     if wanted[True] <= 0 and wanted[False] <= 0:
         return NewNodes(nothing, nothing, {})
-    script = account.take_script(pool)
+    script = account.resize_scripts.take(lambda script: script.concerns(pool.name))
     size = account.vm_size(pool.spec.vm_size)
     image = account.images.boot_image(pool.spec, size)
     speed = script_pace(script, _pace(account))

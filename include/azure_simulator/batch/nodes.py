@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -99,6 +99,8 @@ class StartTaskRun:
     ended: datetime
     exit_code: int
     retries: int
+    stdout: str | None
+    stderr: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +217,11 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class BootPlan:
-    """How nodes boot: the times, the start task with its outcome, and whether they wait for it."""
+    """How nodes boot: the times, the start task, what it comes to on the next node, and whether nodes wait for it."""
 
     times: BootTimes
     start_task: JsonObject | None
-    start_task_run: CommandRun | None
+    run_start_task: Callable[[], CommandRun | None]
     wait_for_success: bool
 
 
@@ -240,13 +242,14 @@ def boot(node: Node, at: datetime, plan: BootPlan, *, from_state: NodeState, fir
         node.phases = [*phases, Phase(agent_up, NodeState.UNUSABLE)]
         return
     failed = node.outcome is not None and node.outcome.state is NodeFate.START_TASK_FAILED
-    if plan.start_task_run is None and not failed:
+    run = plan.run_start_task()
+    if run is None and not failed:
         node.phases = [*phases, Phase(agent_up, NodeState.IDLE)]
         return
-    run = plan.start_task_run or CommandRun(timedelta(0), 0, 0)
+    run = run or CommandRun(timedelta(0), 0, 0)
     exit_code = node.outcome.exit_code if failed and node.outcome is not None else run.exit_code
     ended = agent_up + run.duration * factor
-    node.start_task_run = StartTaskRun(agent_up, ended, exit_code, run.retries)
+    node.start_task_run = StartTaskRun(agent_up, ended, exit_code, run.retries, run.stdout, run.stderr)
     if not plan.wait_for_success and not failed:
         node.phases = [*phases, Phase(agent_up, NodeState.IDLE)]
         return

@@ -71,7 +71,7 @@ def create_pool(
     _check_surroundings(account, spec, _ALL, shared_key=shared_key)
     if len(account.pools) >= account.facts.pool_quota:
         raise BatchServiceError(409, "PoolQuotaReached", "The account has reached its quota of pools.")
-    pool = Pool(name=name, spec=spec, created=now, identity=identity, tags=tags)
+    pool = Pool(name=name, spec=spec, created=now, commands=account.commands, identity=identity, tags=tags)
     account.pools[name.lower()] = pool
     _apply_scale(account, pool, now)
     return pool
@@ -292,7 +292,14 @@ def seed_pool(account: BatchAccount, section: PoolSection, now: datetime) -> Poo
     """A pool of a world file: it has reached its targets long ago."""
     spec = read_spec(account, section.properties, NEWEST_API)
     born = now - _SEEDED_NODE_AGE
-    pool = Pool(name=section.name, spec=spec, created=born, identity=section.identity, tags=section.tags)
+    pool = Pool(
+        name=section.name,
+        spec=spec,
+        created=born,
+        commands=account.commands,
+        identity=section.identity,
+        tags=section.tags,
+    )
     account.pools[section.name.lower()] = pool
     if spec.scale_settings.auto_scale is not None:
         pool.auto_scale_enabled_at = born

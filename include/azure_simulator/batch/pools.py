@@ -14,7 +14,7 @@ from include.azure_simulator.batch.allocation import (
     GrowthPlan,
 )
 from include.azure_simulator.batch.autoscale import AutoScaleRun
-from include.azure_simulator.batch.commands import run_command
+from include.azure_simulator.batch.commands import Command, CommandRun, Commands
 from include.azure_simulator.batch.nodes import BootPlan, BootTimes, Disturbance, Node, NodeState, boot
 from include.azure_simulator.batch.planes import start_task_to_data_plane
 from include.azure_simulator.batch.pool_spec import (
@@ -102,12 +102,13 @@ class Pool:
     """A pool of an account. ``name`` keeps the case that it was made with.
 
     ``low_priority`` is the wire's word for Spot nodes. Times are simulated. :meth:`settle` brings the pool to a
-    moment and has to be called before anything is read.
+    moment and has to be called before anything is read. ``commands`` says what start tasks come to.
     """
 
     name: str
     spec: PoolSpec
     created: datetime
+    commands: Commands
     identity: JsonObject | None = None
     tags: dict[str, str] | None = None
     nodes: list[Node] = field(default_factory=list)
@@ -277,15 +278,19 @@ class Pool:
         """How a node of this pool boots, with the start task of now."""
         task = self.spec.start_task
         default = settings.node_start_task if script is None or script.start_task is None else script.start_task
-        run = None
-        if task is not None:
-            run = run_command(task.command_line, default=default, max_retries=task.max_task_retry_count)
+
+        def run_start_task() -> CommandRun | None:
+            if task is None:
+                return None
+            command = Command(self.name, task.command_line, max_retries=task.max_task_retry_count)
+            return self.commands.run(command, default=default)
+
         starting = settings.node_starting if script is None or script.starting is None else script.starting
         creating = settings.node_creating if script is None or script.creating is None else script.creating
         return BootPlan(
             times=BootTimes(creating, starting, settings.node_spread),
             start_task=start_task_to_data_plane(task.to_json()) if task else None,
-            start_task_run=run,
+            run_start_task=run_start_task,
             wait_for_success=task.wait_for_success if task else True,
         )
 

@@ -26,6 +26,13 @@ class SpecializedImage(StrEnum):
     UNUSABLE_NODES = "unusable_nodes"
 
 
+class GoneFilesCode(StrEnum):
+    """What the files of a task are when the node that it ran on has left its pool."""
+
+    NODE_NOT_FOUND = "NodeNotFound"
+    TASK_FILES_UNAVAILABLE = "TaskFilesUnavailable"
+
+
 class BatchSettings(BaseModel):
     """Settings of the Batch part. Durations are simulated time, in ISO 8601 (``PT2M``) or seconds.
 
@@ -105,6 +112,8 @@ class BatchSettings(BaseModel):
     """Batch takes generalized images only; whether it says so at once or its nodes never come up is not published."""
     drain_timeout_code: str = "AllocationTimedout"
     """Resize error when running tasks outlive ``resizeTimeout`` of a shrinking pool: this or ``RemoveNodesFailed``."""
+    gone_files_code: GoneFilesCode = GoneFilesCode.NODE_NOT_FOUND
+    """Code of the files of a task whose node has left: this (404) or ``TaskFilesUnavailable`` (409); not published."""
     low_priority_quota_code: str = "AccountLowPriorityCoreQuotaReached"
     """This or ``AccountSpotCoreQuotaReached``."""
     subscription_quota_code: str = "OperationNotAllowed"
