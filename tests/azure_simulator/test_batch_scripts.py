@@ -173,6 +173,9 @@ def test_lost_contact_recovers(batch: Batch) -> None:
         {"max_dedicated_nodes": 3},
         {"pool": "p.*", "max_dedicated_nodes": 3},
         {"pool": "p", "resizes": 0},
+        {"pool": "p", "node_outcomes": [{"state": "unusable", "nodes": 1, "cured_by_reboots": 0}]},
+        {"pool": "p", "incident": {"state": "unknown", "nodes": 1, "cured_by_reboots": 1}},
+        {"pool": "p", "incident": {"state": "unusable", "nodes": 1, "cured_by_reboots": 1, "recovers_after": "PT1M"}},
     ],
 )
 def test_a_script_that_is_not_understood_is_refused(batch: Batch, script: dict[str, Any]) -> None:

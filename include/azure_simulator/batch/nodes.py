@@ -105,12 +105,13 @@ class StartTaskRun:
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """A node is in ``state`` from ``started`` until ``ends`` (``None``: for good)."""
+    """A node is in ``state`` from ``started`` until ``ends`` (``None``: for good, or until reboots cure it)."""
 
     state: NodeState
     started: datetime
     ends: datetime | None
     error: ScriptedError | None = None
+    cured_by_reboots: int | None = None
 
     def active(self, now: datetime) -> bool:
         """Whether it lasts at ``now``."""
@@ -134,6 +135,7 @@ class Node:
     start_task: JsonObject | None = None
     start_task_run: StartTaskRun | None = None
     outcome: NodeOutcome | None = None
+    reboots: int = 0
     disturbances: list[Disturbance] = field(default_factory=list)
     scheduling_disabled: bool = False
     draining: bool = False
@@ -207,6 +209,23 @@ class Node:
             ready = disturbance.ends + times.starting * times.factor(self.index)
             self.booted = disturbance.ends
             self.phases += [Phase(disturbance.ends, NodeState.STARTING), Phase(ready, NodeState.IDLE)]
+
+    def count_reboot(self, now: datetime) -> None:
+        """Note a reboot at ``now``: enough of them cure a node that came up bad or got unusable."""
+        for disturbance in tuple(self.disturbances):
+            if disturbance.state is NodeState.UNUSABLE and disturbance.ends is None and disturbance.active(now):
+                self.disturbances.remove(disturbance)
+                self.reboots = 0
+                self.outcome = NodeOutcome(
+                    state=NodeFate.UNUSABLE,
+                    nodes=1,
+                    error=disturbance.error,
+                    cured_by_reboots=disturbance.cured_by_reboots,
+                )
+        self.reboots += 1
+        enough = self.outcome.cured_by_reboots if self.outcome is not None else None
+        if enough is not None and self.reboots >= enough:
+            self.outcome = None
 
     def _phase(self, now: datetime) -> Phase:
         for phase in reversed(self.phases):

@@ -230,10 +230,10 @@ def remove_nodes(account: BatchAccount, pool: Pool, body: JsonObject, now: datet
         raise invalid_body(f"The property '{min(unknown)}' does not exist.")
     by_id = {node.id: node for node in pool.nodes}
     nodes: list[Node] = []
-    for name in names:
-        if str(name) not in by_id:
-            raise BatchServiceError(404, "NodeNotFound", "The specified node does not exist.", [("NodeId", str(name))])
-        nodes.append(by_id[str(name)])
+    for name in dict.fromkeys(map(str, names)):
+        if name not in by_id:
+            raise BatchServiceError(404, "NodeNotFound", "The specified node does not exist.", [("NodeId", name)])
+        nodes.append(by_id[name])
     limits = {name: value for name, value in body.items() if name != "nodeList"}
     fixed = parse(FixedScale, {"targetDedicatedNodes": 0, **limits})
     pool.remove_nodes(nodes, now, fixed.resize_timeout, fixed.node_deallocation_option, account.settings)

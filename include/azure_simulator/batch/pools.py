@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from include.azure_simulator.batch.allocation import (
     RESIZE_STOPPED,
@@ -30,10 +29,8 @@ from include.azure_simulator.batch.scripts import (
     ResizeScript,
     ScriptedError,
 )
+from include.azure_simulator.batch.settings import BatchSettings, LoweredBy
 from include.azure_simulator.resources import JsonObject, new_etag
-
-if TYPE_CHECKING:
-    from include.azure_simulator.batch.settings import BatchSettings
 
 
 class AllocationState(StrEnum):
@@ -212,17 +209,20 @@ class Pool:
         option: NodeDeallocationOption | None,
         settings: BatchSettings,
     ) -> None:
-        """Take these nodes out: a resize whose targets are what is left."""
+        """Take these nodes out: a resize whose targets are so much lower than the size or the targets (a switch)."""
+        before = Targets(self.current(dedicated=True), self.current(dedicated=False))
+        if settings.remove_nodes_lowers is LoweredBy.TARGETS and self.resize is not None:
+            before = self.resize.targets
         kept = Targets(
-            self.current(dedicated=True) - sum(node.is_dedicated for node in nodes),
-            self.current(dedicated=False) - sum(not node.is_dedicated for node in nodes),
+            max(0, before.dedicated - sum(node.is_dedicated for node in nodes)),
+            max(0, before.low_priority - sum(not node.is_dedicated for node in nodes)),
         )
-        before = StaleView(
+        stale = StaleView(
             now + settings.steady_after_resize_request, self.allocation_state, self.allocation_since, self.resize
         )
         chosen = option or NodeDeallocationOption.REQUEUE
         self.resize = Resize(kept, timeout, chosen, now, (), now, {}, None, deque(), {True: deque(), False: deque()})
-        self._begin(now, before)
+        self._begin(now, stale)
         self.release(nodes, now, chosen, settings)
 
     def release(
@@ -303,7 +303,8 @@ class Pool:
         ends = None if incident.recovers_after is None else now + incident.recovers_after
         times = self.boot_plan(settings).times
         for node in hit:
-            node.disturb(Disturbance(NodeState(incident.state.value), now, ends, incident.error), times)
+            state = NodeState(incident.state.value)
+            node.disturb(Disturbance(state, now, ends, incident.error, incident.cured_by_reboots), times)
             node.lose_tasks(now)
         return len(hit)
 

@@ -19,6 +19,10 @@ A tenth of the nodes never gets usable, in the next two resizes::
 
     {"pool": "nightly", "resizes": 2, "node_outcomes": [{"state": "unusable", "share": 0.1}]}
 
+All nodes of the next resize come up with a failed start task; two reboots cure each::
+
+    {"pool": "nightly", "node_outcomes": [{"state": "starttaskfailed", "share": 1, "cured_by_reboots": 2}]}
+
 Spot nodes are taken away and come back::
 
     {"pool": "nightly", "incident": {"state": "preempted", "nodes": 3, "recovers_after": "PT10M"}}
@@ -105,7 +109,8 @@ class NodeOutcome(_Script):
     """What becomes of some of the new nodes; exactly one of ``share`` (0 to 1) and ``nodes`` says of how many.
 
     ``error`` is put into the node's ``errors`` (an unusable node without one cannot reach the service);
-    ``exit_code`` is that of a failed start task.
+    ``exit_code`` is that of a failed start task. After ``cured_by_reboots`` reboots the node is healthy (``None``: it
+    never gets so).
     """
 
     state: NodeFate
@@ -113,6 +118,7 @@ class NodeOutcome(_Script):
     nodes: Annotated[int, Field(ge=1)] | None = None
     error: ScriptedError | None = None
     exit_code: int = 1
+    cured_by_reboots: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _one_amount(self) -> NodeOutcome:
@@ -166,13 +172,23 @@ class IncidentState(StrEnum):
 class Incident(_Script):
     """``nodes`` nodes of the pool change to ``state`` at once and, with ``recovers_after``, start again later.
 
-    ``preempted`` takes Spot nodes only, the other states take dedicated nodes first.
+    ``preempted`` takes Spot nodes only, the other states take dedicated nodes first. Nodes that are ``unusable`` for
+    good get healthy by ``cured_by_reboots`` reboots (``None``: never).
     """
 
     state: IncidentState
     nodes: Annotated[int, Field(ge=1)]
     recovers_after: Delay | None = None
     error: ScriptedError | None = None
+    cured_by_reboots: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _can_be_cured(self) -> Incident:
+        if self.cured_by_reboots is not None and (
+            self.state is not IncidentState.UNUSABLE or self.recovers_after is not None
+        ):
+            raise ValueError("only nodes that are unusable for good are cured by reboots")
+        return self
 
 
 class IncidentScript(PoolScript):
