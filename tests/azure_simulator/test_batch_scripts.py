@@ -182,6 +182,28 @@ def test_a_script_that_is_not_understood_is_refused(batch: Batch, script: dict[s
     assert batch.script(**script).status_code == 422
 
 
+def test_so_many_nodes_come_in_every_resize(batch: Batch) -> None:
+    batch.script(pool="nightly", resizes=None, max_new_nodes=4)
+    batch.make("nightly", pool_body(10))
+    seen = [(batch.get("nightly")["currentDedicatedNodes"], [error["code"] for error in _errors(batch)])]
+    for _ in range(2):
+        batch.patch("nightly", scale(10))
+        batch.wait(minutes=20)
+        seen.append((batch.get("nightly")["currentDedicatedNodes"], [error["code"] for error in _errors(batch)]))
+
+    assert seen == [(4, ["AllocationTimedout"]), (8, ["AllocationTimedout"]), (10, [])]
+
+
+def test_new_nodes_of_both_kinds_count_together_and_with_the_other_caps(batch: Batch) -> None:
+    batch.script(pool="nightly", max_new_nodes=5, max_dedicated_nodes=3, error={"code": "AllocationFailed"})
+    batch.put("nightly", pool_body(4, 4))
+    batch.wait(minutes=5)
+
+    pool = batch.get("nightly")
+    assert (pool["allocationState"], pool["currentDedicatedNodes"], pool["currentLowPriorityNodes"]) == ("Steady", 3, 2)
+    assert [error["code"] for error in _errors(batch)] == ["AllocationFailed", "AllocationFailed"]
+
+
 def test_a_pattern_means_every_pool_whose_id_fits(batch: Batch) -> None:
     batch.script(pool="night*", resizes=2, error={"code": "Unknown"})
     for name in ("other", "nightly", "Nightly-canary", "nightly-2"):

@@ -40,17 +40,15 @@ def plan_new_nodes(account: BatchAccount, pool: Pool, targets: Targets, now: dat
     size = account.vm_size(pool.spec.vm_size)
     image = account.images.boot_image(pool.spec, size)
     speed = script_pace(script, _pace(account))
-    plans = {}
+    plans: dict[bool, GrowthPlan] = {}
     for dedicated, count in wanted.items():
         growth = Growth(
             word="dedicated" if dedicated else "Spot/Low-priority",
             wanted=count,
             limits=_limits(account, pool, targets, image.problem, size, dedicated=dedicated),
         )
-        cap = None
-        if script is not None:
-            cap = script.max_dedicated_nodes if dedicated else script.max_low_priority_nodes
-        growth = script_growth(script, growth, cap, pool.current(dedicated=dedicated))
+        new = sum(len(plan.arrivals) for plan in plans.values())
+        growth = script_growth(script, growth, pool.current(dedicated=dedicated), new, dedicated=dedicated)
         plans[dedicated] = plan_growth(growth, now, timeout, speed)
     outcomes = script.node_outcomes if script is not None else ()
     if image.outcome is not None:

@@ -15,6 +15,10 @@ A resize error after two nodes::
      "message": "Desired number of dedicated nodes could not be allocated",
      "details": [{"code": "Reason", "message": "The server encountered an internal error."}]}}
 
+Large images come in portions: at most 50 nodes in every resize::
+
+    {"pool": "nightly-*", "resizes": null, "max_new_nodes": 50}
+
 A tenth of the nodes never gets usable, in the next two resizes::
 
     {"pool": "nightly", "resizes": 2, "node_outcomes": [{"state": "unusable", "share": 0.1}]}
@@ -142,15 +146,17 @@ class Preemption(_Script):
 class ResizeScript(PoolScript):
     """The outcome of the next ``resizes`` resizes of ``pool`` (``None``: of every one) that add nodes.
 
-    ``max_dedicated_nodes`` and ``max_low_priority_nodes`` cap the size that the pool reaches. With an ``error`` the
-    resize ends with it as soon as the capped number is there (no cap: no node comes); without one it waits for its
-    timeout. ``delay`` comes on top of the allocation latency. ``creating``, ``starting`` and ``start_task`` replace the
-    durations of the settings for the new nodes.
+    ``max_dedicated_nodes`` and ``max_low_priority_nodes`` cap the size that the pool reaches, ``max_new_nodes`` caps
+    how many nodes come in one resize, dedicated ones first. With an ``error`` the resize ends with it as soon as the
+    capped number is there (no cap: no node comes); without one it waits for its timeout. ``delay`` comes on top of the
+    allocation latency. ``creating``, ``starting`` and ``start_task`` replace the durations of the settings for the new
+    nodes.
     """
 
     resizes: Times = 1
     max_dedicated_nodes: Annotated[int, Field(ge=0)] | None = None
     max_low_priority_nodes: Annotated[int, Field(ge=0)] | None = None
+    max_new_nodes: Annotated[int, Field(ge=0)] | None = None
     error: ScriptedError | None = None
     delay: Delay = timedelta(0)
     nodes_per_minute: Annotated[float, Field(gt=0)] | None = None
