@@ -18,6 +18,7 @@ from include.azure_simulator.batch.errors import (
 )
 from include.azure_simulator.batch.nodes import Node, NodeState, Phase, boot
 from include.azure_simulator.batch.older_versions import NEWEST_API, with_nested_storage_types
+from include.azure_simulator.batch.pool_network import RESERVED_BEFORE_2024_07
 from include.azure_simulator.batch.pool_spec import (
     CHANGEABLE_WITH_NODES,
     POOL_NAME,
@@ -270,7 +271,12 @@ def read_spec(account: BatchAccount, properties: Mapping[str, JsonValue], versio
         writable = {name: value for name, value in writable.items() if name not in REMOVED}
     if version < NEWEST_API:
         writable = with_nested_storage_types(writable)
-    return parse(PoolSpec, writable)
+    spec = parse(PoolSpec, writable)
+    if version < _PATCH_OF_EVERYTHING_SINCE:
+        for endpoint in spec.network.nat_pools:
+            if endpoint.backend_port in RESERVED_BEFORE_2024_07:
+                raise invalid_value("backendPort", endpoint.backend_port, "The port is reserved.")
+    return spec
 
 
 def _refuses_removed(account: BatchAccount, version: str) -> bool:

@@ -99,9 +99,11 @@ class BatchSettings(BaseModel):
     """Nodes of a pool with inter-node communication, nodes in the user's subscription (quota article)."""
 
     custom_image_dedicated_limit: Annotated[int, Field(ge=0)] | None = None
-    """Dedicated nodes of all pools on one custom image: 2,000 in the quota article, none in that of gallery images."""
+    """Dedicated nodes of all pools on one image or snapshot: 2,000 in the quota article; none in that of galleries."""
     custom_image_low_priority_limit: Annotated[int, Field(ge=0)] | None = None
-    """Spot nodes of all pools on one custom image: 1,000 in the quota article."""
+    """Spot nodes of all pools on one image or snapshot: 1,000 in the quota article."""
+    inbound_nat_node_limit: Annotated[int, Field(ge=0)] | None = None
+    """Nodes of a pool with inbound NAT pools: the article on custom images says "may be reduced", and no number."""
 
     # -- switches ------------------------------------------------------------------------------------------------------
     legacy_managed_image_pools: bool = False
