@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from golden_pools.errors import FullNowError, NeverFitsError
 from golden_pools.rules.facts import AllocationState, BatchAccount, Pool
-from golden_pools.rules.quota import QuotaKind, QuotaVerdict, known_sizes, nodes_taken, quota_verdict
+from golden_pools.rules.quota import QuotaKind, QuotaQuestion, QuotaVerdict, known_sizes, nodes_taken, quota_verdict
 from golden_pools.spec.model import Targets
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,6 +153,23 @@ def test_what_batch_leaves_out_of_a_size_comes_from_compute() -> None:
     sizes = known_sizes({"a": replace(D2, vcpus=0), "b": F4}, {"a": replace(D2, family=""), "c": F4})
     assert (sizes["a"].vcpus, sizes["a"].family) == (2, "standardDSv5Family")
     assert set(sizes) == {"a", "b", "c"}
+
+
+def test_a_question_travels_as_json() -> None:
+    """Of the region's hundreds of sizes only those of the account's pools go along."""
+    question = QuotaQuestion(
+        account=account(),
+        sizes={**SIZES, "standard_e2s_v5": vm_size(name="Standard_E2s_v5")},
+        pool="small",
+        vm_size="Standard_D2s_v5",
+        targets=Targets(dedicated=10, spot=5),
+        beside=("small-old",),
+    )
+    pools = [other("render", vm_size="STANDARD_F4S_V2", current_dedicated=30), other("small-old", current_spot=21)]
+    value = json.loads(json.dumps(question.to_dict(pools)))
+    assert set(value["sizes"]) == {"standard_d2s_v5", "standard_f4s_v2"}
+    assert QuotaQuestion.from_dict(value).verdict(pools) == question.verdict(pools)
+    assert QuotaQuestion.from_dict(value).account == account()
 
 
 nodes = st.integers(min_value=0, max_value=60)

@@ -7,8 +7,9 @@ stage ask the same question here. Source: "Batch service quotas and limits".
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from typing import Any, Self
 
 from golden_pools.errors import FullNowError, GoldenPoolsError, NeverFitsError
 from golden_pools.rules.facts import AllocationState, BatchAccount, Pool, VmSize
@@ -129,25 +130,19 @@ class QuotaVerdict:
     def _deciding(self) -> list[QuotaUse]:
         return [use for use in self.uses if use.kind is self.kind]
 
-    def error(self, resource: str) -> GoldenPoolsError | None:
+    def error(self, resource: str, *, note: str = "") -> GoldenPoolsError | None:
         """Return the error that the verdict is for a run, or None where the run goes on.
 
         :param resource: ARM id of the pool
+        :param note: what else was seen, such as how long the run has waited
         """
+        answer = f"{self.reason}; {note}" if note else self.reason
         if self.kind is QuotaKind.NEVER:
-            return NeverFitsError(
-                "The targets do not fit into the Batch account's quota",
-                resource=resource,
-                answer=self.reason,
-                advice=self.advice,
-            )
+            what = "The targets do not fit into the Batch account's quota"
+            return NeverFitsError(what, resource=resource, answer=answer, advice=self.advice)
         if self.kind is QuotaKind.FULL_NOW:
-            return FullNowError(
-                "Other pools hold the quota that the targets need",
-                resource=resource,
-                answer=self.reason,
-                advice=self.advice,
-            )
+            what = "Other pools hold the quota that the targets need"
+            return FullNowError(what, resource=resource, answer=answer, advice=self.advice)
         return None
 
 
@@ -224,6 +219,63 @@ def quota_verdict(
         room_dedicated=min((use.free // size.vcpus for use in uses), default=None),
         room_spot=min((use.free // size.vcpus for use in spot_uses), default=None),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotaQuestion:
+    """What :func:`quota_verdict` is asked, but for the pools, which change: a value that travels to a trigger."""
+
+    account: BatchAccount
+    sizes: Mapping[str, VmSize]
+    pool: str
+    vm_size: str
+    targets: Targets
+    beside: tuple[str, ...] = ()
+
+    def verdict(self, pools: Iterable[Pool]) -> QuotaVerdict:
+        """Return what the quotas say beside ``pools``, all of the account."""
+        return quota_verdict(
+            self.account,
+            pools,
+            self.sizes,
+            pool=self.pool,
+            vm_size=self.vm_size,
+            targets=self.targets,
+            beside=self.beside,
+        )
+
+    def to_dict(self, pools: Iterable[Pool]) -> dict[str, Any]:
+        """Return the question as JSON, for a trigger's arguments.
+
+        :param pools: the account's pools: of the many sizes only theirs go along. The nodes of a pool of another size
+            that is made later are not counted, and a verdict says so
+        """
+        wanted = {self.vm_size.casefold(), *(pool.vm_size.casefold() for pool in pools)}
+        return {
+            "account": asdict(self.account),
+            "sizes": {
+                name: {"name": size.name, "family": size.family, "vcpus": size.vcpus}
+                for name, size in self.sizes.items()
+                if name in wanted
+            },
+            "pool": self.pool,
+            "vm_size": self.vm_size,
+            "targets": self.targets.model_dump(),
+            "beside": list(self.beside),
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Return the question that :meth:`to_dict` wrote."""
+        account = {**value["account"], "authentication_modes": tuple(value["account"]["authentication_modes"])}
+        return cls(
+            account=BatchAccount(**account),
+            sizes={name: VmSize(**size) for name, size in value["sizes"].items()},
+            pool=value["pool"],
+            vm_size=value["vm_size"],
+            targets=Targets(**value["targets"]),
+            beside=tuple(value["beside"]),
+        )
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ class AccountTrigger(BaseEventTrigger):
         self.pool = pool
         self.started = started
         self.deadline = deadline
+        self.seen = AccountView({}, {})  # the poll that :meth:`look` judges, for waits that other pools matter to
         self._said = ""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -141,6 +142,7 @@ class AccountTrigger(BaseEventTrigger):
                 continue
             if view.failure is None:
                 refused = 0
+                self.seen = view
                 event = self.look(view.pools.get(self.pool.lower()), view.nodes.get(self.pool.lower()))
             else:
                 refused += not isinstance(view.failure, AzureBusyError)
