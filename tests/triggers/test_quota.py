@@ -27,7 +27,7 @@ def set_quota(cloud: Cloud, cores: int) -> None:
     """Give the account so many dedicated cores, of whatever family."""
     account = cloud.world.batch.account("goldenbatch")
     assert account is not None
-    changes = {"dedicated_core_quota": cores, "dedicated_core_quota_per_vm_family_enforced": False}
+    changes = {"dedicated_core_quota": cores, "family_quotas_enforced": False}
     account.facts = account.facts.model_copy(update=changes)
 
 
