@@ -11,6 +11,8 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param, TaskGroup, TriggerRule, chain, get_parsing_context
 from golden_pools.assets import image_asset, pool_asset
+from golden_pools.forms import node_counts
+from golden_pools.operators.base import planned
 from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
@@ -22,29 +24,13 @@ from golden_pools.retries import DEFAULT_ARGS
 from golden_pools.rules.plan import REFRESH_DAG_PREFIX, refresh_dag_id
 from golden_pools.sensors.pools import PoolNodesSensor
 from golden_pools.spec.loader import load_one, load_pools
-from golden_pools.spec.model import MOST_DEDICATED_NODES, MOST_SPOT_NODES, PoolSpec, Strategy
+from golden_pools.spec.model import PoolSpec, Strategy
 
 
 def trigger_form(spec: PoolSpec) -> dict[str, Param]:
     """Return the form of the manual trigger."""
-    targets = spec.pool.targets
     return {
-        "dedicated": Param(
-            None,
-            type=["null", "integer"],
-            minimum=0,
-            maximum=MOST_DEDICATED_NODES,
-            title="Dedicated nodes",
-            description=f"Empty: {targets.dedicated}, as the spec says.",
-        ),
-        "spot": Param(
-            None,
-            type=["null", "integer"],
-            minimum=0,
-            maximum=MOST_SPOT_NODES,
-            title="Spot nodes",
-            description=f"Empty: {targets.spot}, as the spec says.",
-        ),
+        **node_counts(None if spec.scale else spec.pool.targets),
         "refresh_strategy": Param(
             spec.refresh.strategy.value,
             enum=[strategy.value for strategy in Strategy],
@@ -81,12 +67,6 @@ def nightly(spec: PoolSpec) -> CronTriggerTimetable | None:
     if spec.schedule is None:
         return None
     return CronTriggerTimetable(spec.schedule.cron, timezone=spec.schedule.timezone, run_immediately=timedelta(0))
-
-
-def planned(*path: str) -> str:
-    """Return the template of a field of the run plan's spec: what the run began with, whatever the file says since."""
-    keys = "".join(f"['{key}']" for key in path)
-    return f"{{{{ ti.xcom_pull(task_ids='plan')['spec']{keys} }}}}"
 
 
 def pool_dag(pool: str, spec: PoolSpec) -> DAG:

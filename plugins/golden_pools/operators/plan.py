@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
 
 from golden_pools.operators.base import StateStore, now
 from golden_pools.rules.plan import PARAMS, RESIZE_PARAMS, RunPlan, make_plan
@@ -108,7 +109,9 @@ class PlanScaleOperator(PlanResizeOperator):
     def params_of(self, context: Context, spec: PoolSpec, stamp: datetime) -> Mapping[str, Any]:
         """Return the reason: there is no form."""
         time = time_in_force(spec.scale, stamp)
-        return {"why": f"scale time {time.cron} ({time.timezone})" if time else "pool.targets: no scale times any more"}
+        if time is None:
+            raise AirflowSkipException("the spec has no scale times any more")
+        return {"why": f"scale time {time.cron} ({time.timezone})"}
 
 
 def began(context: Context) -> datetime:
