@@ -127,11 +127,12 @@ class Job:
         """The tasks that run now."""
         return [task for task in self.tasks.values() if task.state is TaskState.RUNNING]
 
-    def waiting_tasks(self) -> list[Task]:
-        """The tasks that wait for a node, in the order in which they came."""
+    def waiting_tasks(self) -> list[tuple[Task, datetime]]:
+        """The tasks that wait for a node, in the order in which they came, and since when each may run."""
         if self.state is not JobState.ACTIVE:
             return []
-        return [task for task in self.tasks.values() if task.state is TaskState.ACTIVE]
+        waiting = [task for task in self.tasks.values() if task.state is TaskState.ACTIVE]
+        return [(task, max(task.since, self.since)) for task in waiting]
 
     # -- what users do -------------------------------------------------------------------------------------------------
 
@@ -169,14 +170,17 @@ class Job:
             raise not_found("Task")
         return found
 
-    def update(self, change: JsonObject, now: datetime, *, replace: bool) -> None:
+    def update(self, change: JsonObject, now: datetime, settings: BatchSettings, *, replace: bool) -> None:
         """Change properties; ``replace`` sets those that are left out to their defaults.
 
-        :raises BatchServiceError: 409 when the pool is changed while the job is not disabled.
+        :raises BatchServiceError: 400 for a bad body, 409 when the pool is changed while the job is not disabled.
         """
         self._require_not({JobState.DELETING, JobState.TERMINATING, JobState.COMPLETED})
         known_properties(change, _CHANGEABLE)
-        if "poolInfo" in change and change["poolInfo"] != self.body["poolInfo"]:
+        if replace and "poolInfo" not in change:
+            raise missing_property("poolInfo")
+        moves = change.get("poolInfo", self.body["poolInfo"]) != self.body["poolInfo"]
+        if moves or ("poolInfo" in change and not replace and settings.same_pool_in_job_patch_is_a_change):
             if self.state is not JobState.DISABLED:
                 raise BatchServiceError(
                     409,
@@ -204,19 +208,21 @@ class Job:
                 task.requeue(now)
             elif option is DisableTasks.TERMINATE:
                 task.end_early(now)
-        self._enter(JobState.DISABLING, now)
+        if self.state is JobState.ACTIVE:
+            self._enter(JobState.DISABLING, now)
         self.settles_at = now + settings.job_disable
 
-    def enable(self, now: datetime) -> None:
-        """Go on.
+    def enable(self, now: datetime, settings: BatchSettings) -> None:
+        """Go on, after a moment.
 
-        :raises BatchServiceError: 409 unless the job is disabled or being disabled.
+        :raises BatchServiceError: 409 when the job has ended.
         """
-        if self.state not in (JobState.DISABLED, JobState.DISABLING, JobState.ACTIVE):
+        if self.state in (JobState.ACTIVE, JobState.ENABLING):
+            return
+        if self.state not in (JobState.DISABLED, JobState.DISABLING):
             raise self._wrong_state()
-        self.settles_at = None
-        if self.state is not JobState.ACTIVE:
-            self._enter(JobState.ACTIVE, now)
+        self._enter(JobState.ENABLING, now)
+        self.settles_at = now + settings.job_enable
 
     def terminate(self, reason: str, now: datetime) -> None:
         """End the job and its tasks.
@@ -226,6 +232,7 @@ class Job:
         self._require_not({JobState.COMPLETED, JobState.DELETING, JobState.TERMINATING})
         for task in self.tasks.values():
             task.end_early(now)
+        self.settles_at = None
         self._complete(reason, now)
 
     def delete(self, now: datetime, settings: BatchSettings) -> None:
@@ -250,6 +257,9 @@ class Job:
                 ended = [task.since for task in self.tasks.values() if task.state is TaskState.COMPLETED]
                 self._enter(JobState.DISABLED, max([self.settles_at, *ended]))
                 self.settles_at = None
+        if self.state is JobState.ENABLING and self.settles_at is not None and now >= self.settles_at:
+            self._enter(JobState.ACTIVE, self.settles_at)
+            self.settles_at = None
         if self.state is JobState.ACTIVE and self.body.get("onAllTasksComplete") == "terminatejob" and self._all_done():
             self._complete("AllTasksCompleted", max(task.since for task in self.tasks.values()))
 
