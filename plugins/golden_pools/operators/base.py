@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from golden_pools.errors import from_dict
+from golden_pools.errors import GoldenPoolsError, from_dict
 from golden_pools.rules.plan import RunPlan
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from golden_pools.hooks.batch import BatchHook
+    from golden_pools.hooks.batch_work import BatchWorkHook
     from golden_pools.hooks.compute import ComputeHook
     from golden_pools.hooks.operations import PendingOperation
 
@@ -26,6 +27,9 @@ PLAN_TASK_ID = "plan"
 
 PREFLIGHT_TASK_ID = "preflight"
 """The task whose XCom holds the findings, and whether the golden VM was running."""
+
+FAILURE_KEY = "failure"
+"""XCom key under which a task that fails leaves the reason: ``{"error": type, "text": str, "blames_image": bool}``."""
 
 GRACE = timedelta(minutes=10)
 """What a deferral's deadline has above the time that the wait itself may take: the trigger knows more about the failure
@@ -59,8 +63,15 @@ class StageOperator(BaseOperator):
     def batch(self, plan: RunPlan, *, read_only: bool = False) -> BatchHook:
         """Return the hook of the run's Batch account; in a plan-only run it refuses to write."""
         from golden_pools.hooks.batch import BatchHook
+    from golden_pools.hooks.batch_work import BatchWorkHook
 
         return BatchHook(plan.spec.connection, plan.spec.subscription, read_only=read_only or plan.plan_only)
+
+    def work(self, plan: RunPlan, *, read_only: bool = False) -> BatchWorkHook:
+        """Return the hook of the account's pools, nodes, jobs and tasks; in a plan-only run it refuses to write."""
+        from golden_pools.hooks.batch_work import BatchWorkHook
+
+        return BatchWorkHook(plan.spec.connection, plan.spec.subscription, read_only=read_only or plan.plan_only)
 
     def wait_for_operations(
         self,
@@ -107,6 +118,23 @@ def pulled(context: Context, task_id: str) -> Any:
         with suppress(json.JSONDecodeError):
             return json.loads(value)
     return value
+
+
+def note_failure(context: Context, error: GoldenPoolsError, *, blames_image: bool) -> None:
+    """Leave the reason of a failure for the tasks that deal with it; call it right before raising ``error``.
+
+    :param blames_image: whether the failure speaks against the image, and not only against the account, the region or
+        somebody who stepped in
+    """
+    text = ": ".join(filter(None, (error.what, error.answer)))
+    value = {"error": type(error).__name__, "text": text, "blames_image": blames_image}
+    context["ti"].xcom_push(key=FAILURE_KEY, value=value)
+
+
+def noted_failure(context: Context, task_id: str) -> Mapping[str, Any] | None:
+    """Return what :func:`note_failure` left in a task's last try, or ``None``."""
+    value = context["ti"].xcom_pull(task_ids=task_id, key=FAILURE_KEY)
+    return value if isinstance(value, Mapping) else None
 
 
 class StateStore:
