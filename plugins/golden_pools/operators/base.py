@@ -68,7 +68,7 @@ class StageOperator(BaseOperator):
         return BatchHook(plan.spec.connection, plan.spec.subscription, read_only=read_only or plan.plan_only)
 
     def work(self, plan: RunPlan, *, read_only: bool = False) -> BatchWorkHook:
-        """Return the hook of the account's pools, nodes, jobs and tasks; in a plan-only run it refuses to write."""
+        """Return the hook of the run's Batch account that also knows its jobs and nodes."""
         from golden_pools.hooks.batch_work import BatchWorkHook
 
         return BatchWorkHook(plan.spec.connection, plan.spec.subscription, read_only=read_only or plan.plan_only)
