@@ -28,7 +28,7 @@ from golden_pools.operators.base import (
     now,
     pulled,
 )
-from golden_pools.operators.pools import PoolStageOperator
+from golden_pools.operators.pool_stage import PoolStageOperator
 from golden_pools.rules.canary import (
     CanaryKind,
     CanaryVerdict,
@@ -39,8 +39,11 @@ from golden_pools.rules.canary import (
     left_over,
 )
 from golden_pools.rules.facts import AllocationState, JobState, Node, Pool
+from golden_pools.rules.family import is_deleting
 from golden_pools.rules.plan import WHY_TAG, ImageVerdict, RunPlan, is_marked, owner_of, verdict_tags
 from golden_pools.rules.resize import duration
+from golden_pools.triggers.canary import CanaryTrigger
+from golden_pools.triggers.gone import GoneTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -82,9 +85,9 @@ class CanaryPoolOperator(PoolStageOperator):
                     answer=f"it belongs to {owner_of(pool.tags)}, not to run {plan.run_id} of DAG {plan.dag_id}",
                     advice="trigger a new run (it gets a name of its own), or delete the pool if nobody needs it",
                 )
-            elif pool.provisioning_state.casefold() == "deleting":
+            elif is_deleting(pool):
                 self.log.info("The canary pool of an earlier try is being deleted")
-                self.defer_for_pool("GoneTrigger", plan, pool=pool.name, within=REMOVE_TIME)
+                self.defer_for_pool(GoneTrigger, plan, pool=pool.name, within=REMOVE_TIME)
             elif pool.allocation_state is AllocationState.STEADY and not pool.current_total:
                 resize_before = pool.resize_started
                 self._ask_again(hook, plan, pool)
@@ -147,7 +150,7 @@ class CanaryPoolOperator(PoolStageOperator):
     def _wait(self, context: Context, plan: RunPlan) -> None:
         kept = StateStore(context, plan.canary_name).read()
         self.defer_for_pool(
-            "CanaryTrigger",
+            CanaryTrigger,
             plan,
             pool=plan.canary_name,
             within=max(timedelta(0), datetime.fromisoformat(kept["ready_until"]) - now()),
@@ -298,7 +301,7 @@ class RemoveCanaryOperator(PoolStageOperator):
         if ours is None:
             self.log.info("There is no canary pool %s", plan.canary_name)
             return None
-        self.defer_for_pool("GoneTrigger", plan, pool=ours.name, within=REMOVE_TIME)
+        self.defer_for_pool(GoneTrigger, plan, pool=ours.name, within=REMOVE_TIME)
         return None
 
     def go_on(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
@@ -317,7 +320,7 @@ class RemoveCanaryOperator(PoolStageOperator):
             self.log.warning("It could not be removed: %s", error)
 
     def _delete(self, hook: BatchWorkHook, plan: RunPlan, pool: Pool) -> None:
-        if pool.provisioning_state.casefold() != "deleting":
+        if not is_deleting(pool):
             hook.delete_pool(plan.spec.pool.resource_group, plan.spec.pool.account, pool.name)
 
     def _delete_job(self, hook: BatchWorkHook, plan: RunPlan, job_id: str) -> None:

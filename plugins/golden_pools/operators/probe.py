@@ -182,3 +182,27 @@ class ProbeOperator(StageOperator):
             note_failure(context, error, blames_image=blames_image)
             raise error
         return {"pool": name, "probes": [result.to_dict() for result in results]}
+
+    def _results(self, context: Context, hook: BatchWorkHook, plan: RunPlan, name: str) -> list[ProbeResult]:
+        """Look at tasks, their output and the nodes, say what each probe came to, and judge."""
+        group, account, job = plan.spec.pool.resource_group, plan.spec.pool.account, self._job(plan, name)
+        probes = self._kept_probes(context, job)
+        tasks = {task.id: task for task in hook.tasks(group, account, job)}
+        outputs = {
+            probe.id: hook.task_output(group, account, job, probe.id)
+            for probe in probes
+            if probe.output is not None and probe.id in tasks and tasks[probe.id].is_over
+        }
+        nodes = hook.nodes(group, account, name)
+        results = [
+            judge_nodes(nodes, plan.image_id, list(tasks.values())),
+            *judge_tasks(probes, list(tasks.values()), outputs, alone=name == plan.canary_name),
+        ]
+        for result in results:
+            if result.outcome is Outcome.PASSED:
+                self.log.info("%s", result)
+                continue
+            self.log.error("%s", result)
+            if result.probe in tasks:
+                self._show_output(hook, plan, job, result.probe)
+        return results

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from golden_pools.rules.facts import AllocationState, Pool, PoolNodes
-from golden_pools.rules.family import ALIAS, ROLE, RUN, SINCE, Role, role_of
+from golden_pools.rules.family import ALIAS, RUN, Role, role_of, with_role
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.resize import headcount
 from golden_pools.rules.resize.codes import Treatment, diagnose
@@ -35,7 +35,7 @@ def allocation_timeout(plan: RunPlan) -> timedelta:
 
 def canary_metadata(plan: RunPlan, now: datetime) -> dict[str, str]:
     """Return the run's own metadata of the canary pool."""
-    return {ALIAS: plan.pool, ROLE: Role.CANARY.value, SINCE: now.isoformat(), RUN: plan.run_id}
+    return with_role({}, Role.CANARY, alias=plan.pool, since=now.isoformat(), run_id=plan.run_id)
 
 
 def is_canary_of(pool: Pool, plan: RunPlan) -> bool:

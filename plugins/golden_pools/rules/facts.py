@@ -411,6 +411,7 @@ class Task:
     state: str  # active, preparing, running, completed
     exit_code: int | None = None
     failure: str = ""  # one line: why it failed other than by its exit code
+    service_failed: bool = False  # the failure is Azure's own and not the command's
     node: str | None = None
 
     @property

@@ -187,7 +187,11 @@ def _judge_task(probe: ProbeTask, task: Task | None, output: str | None, *, alon
     if not task.is_over:
         return result(Outcome.FAILED, "it still ran when the time for probes was over", blames_image=alone)
     if task.exit_code is None:
-        return result(Outcome.FAILED, f"it did not start: {task.failure or 'Azure says no cause'}", blames_image=True)
+        return result(
+            Outcome.FAILED,
+            f"it did not run to its end: {task.failure or 'Azure says no cause'}",
+            blames_image=not task.service_failed,
+        )
     if task.exit_code != probe.exit_code:
         return result(
             Outcome.FAILED, f"exit code {task.exit_code} instead of {probe.exit_code}", blames_image=True

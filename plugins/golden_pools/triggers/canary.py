@@ -10,6 +10,7 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from golden_pools.errors import ResizeGaveUpError
 from golden_pools.rules.canary import CanaryKind, judge_canary
 from golden_pools.rules.facts import Pool, PoolNodes
+from golden_pools.rules.family import is_deleting
 from golden_pools.triggers.pool import REFUSALS, AccountTrigger, failed
 
 
@@ -40,7 +41,7 @@ class CanaryTrigger(AccountTrigger):
 
     def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
         """Return an event as soon as there is nothing more to wait for; a bad one goes to a worker as ``canary``."""
-        if pool is None or pool.provisioning_state.casefold() == "deleting":
+        if pool is None or is_deleting(pool):
             self._absent += 1
             return self._gone(pool) if self._absent >= REFUSALS else None
         self._absent = 0
