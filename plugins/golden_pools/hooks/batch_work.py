@@ -97,9 +97,10 @@ class BatchWorkHook(BatchHook):
         with azure_errors("Could not enable the job", job_id):
             self._post(group, account, f"/jobs/{quote(job_id)}/enable")
 
-    def create_job(self, group: str, account: str, job_id: str, *, pool: str) -> None:
+    def create_job(self, group: str, account: str, job_id: str, *, pool: str, priority: int = 0) -> None:
         """Make a job on a pool, or adopt the one that is there.
 
+        :param priority: -1000 to 1000; tasks of a higher one are the first to get a node that becomes free
         :raises AzureRefusedError: the job that is there is bound to another pool, or over
         """
         from azure.batch.models import BatchJobCreateOptions, BatchPoolInfo
@@ -107,7 +108,7 @@ class BatchWorkHook(BatchHook):
         with azure_errors("Could not make the job", job_id):
             try:
                 self._data_plane(group, account).create_job(
-                    BatchJobCreateOptions(id=job_id, pool_info=BatchPoolInfo(pool_id=pool))
+                    BatchJobCreateOptions(id=job_id, pool_info=BatchPoolInfo(pool_id=pool), priority=priority)
                 )
             except HttpResponseError as error:
                 there = self.job(group, account, job_id) if code_of(error) == "JobExists" else None
@@ -170,11 +171,21 @@ class BatchWorkHook(BatchHook):
                 for item in self._data_plane(group, account).list_tasks(job_id, select=_TASK_FIELDS)
             ]
 
-    def task_output(self, group: str, account: str, job_id: str, task_id: str, file: str = "stdout.txt") -> str:
+    def task_output(
+        self,
+        group: str,
+        account: str,
+        job_id: str,
+        task_id: str,
+        file: str = "stdout.txt",
+        *,
+        most_bytes: int = TAIL_BYTES,
+    ) -> str:
         """Return the end of a task's output file, masked; empty where there is none (any more)."""
         with azure_errors("Could not read the output", f"{job_id}/{task_id}"):
             client = self._data_plane(group, account)
-            return self._tail(client.get_task_file_properties, client.download_task_file, job_id, task_id, file)
+            path = (job_id, task_id, file)
+            return self._tail(client.get_task_file_properties, client.download_task_file, *path, most_bytes=most_bytes)
 
     # -- nodes ---------------------------------------------------------------------------------------------------------
 
@@ -249,18 +260,20 @@ class BatchWorkHook(BatchHook):
         if answer.status_code >= 400:
             raise _refusal(answer)
 
-    def _tail(self, properties: Callable[..., Any], download: Callable[..., Any], *path: str) -> str:
+    def _tail(
+        self, properties: Callable[..., Any], download: Callable[..., Any], *path: str, most_bytes: int = TAIL_BYTES
+    ) -> str:
         """Return the end of a file on a node; the node, the task or the file may be gone."""
         try:
             length = int(properties(*path).content_length or 0)
             if not length:
                 return ""
-            content = b"".join(download(*path, ocp_range=f"bytes={max(0, length - TAIL_BYTES)}-{length - 1}"))
+            content = b"".join(download(*path, ocp_range=f"bytes={max(0, length - most_bytes)}-{length - 1}"))
         except HttpResponseError as error:
             if status_of(error) in (404, 409):
                 return ""
             raise
-        return mask(content[-TAIL_BYTES:].decode("utf-8", errors="replace"))
+        return mask(content[-most_bytes:].decode("utf-8", errors="replace"))
 
 
 def _refusal(answer: Any) -> HttpResponseError:

@@ -35,6 +35,9 @@ GRACE = timedelta(minutes=10)
 """What a deferral's deadline has above the time that the wait itself may take: the trigger knows more about the failure
 than Airflow's timeout, so it should be the one to end the wait."""
 
+MARK_TIME = timedelta(hours=2)
+"""Longest wait for an image version to take its verdict; with many regions it takes minutes."""
+
 
 class StageOperator(BaseOperator):
     """One stage of a run.
@@ -63,7 +66,6 @@ class StageOperator(BaseOperator):
     def batch(self, plan: RunPlan, *, read_only: bool = False) -> BatchHook:
         """Return the hook of the run's Batch account; in a plan-only run it refuses to write."""
         from golden_pools.hooks.batch import BatchHook
-    from golden_pools.hooks.batch_work import BatchWorkHook
 
         return BatchHook(plan.spec.connection, plan.spec.subscription, read_only=read_only or plan.plan_only)
 
@@ -120,8 +122,8 @@ def pulled(context: Context, task_id: str) -> Any:
     return value
 
 
-def note_failure(context: Context, error: GoldenPoolsError, *, blames_image: bool) -> None:
-    """Leave the reason of a failure for the tasks that deal with it; call it right before raising ``error``.
+def note_failure(context: Context, error: GoldenPoolsError, *, blames_image: bool) -> GoldenPoolsError:
+    """Leave the reason of a failure for the tasks that deal with it; returns ``error``, which is to be raised then.
 
     :param blames_image: whether the failure speaks against the image, and not only against the account, the region or
         somebody who stepped in
@@ -129,6 +131,7 @@ def note_failure(context: Context, error: GoldenPoolsError, *, blames_image: boo
     text = ": ".join(filter(None, (error.what, error.answer)))
     value = {"error": type(error).__name__, "text": text, "blames_image": blames_image}
     context["ti"].xcom_push(key=FAILURE_KEY, value=value)
+    return error
 
 
 def noted_failure(context: Context, task_id: str) -> Mapping[str, Any] | None:

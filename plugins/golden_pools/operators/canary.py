@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
@@ -20,6 +20,7 @@ from golden_pools.errors import (
     from_dict,
 )
 from golden_pools.operators.base import (
+    MARK_TIME,
     PLAN_TASK_ID,
     StageOperator,
     StateStore,
@@ -42,8 +43,6 @@ from golden_pools.rules.facts import AllocationState, JobState, Node, Pool
 from golden_pools.rules.family import is_deleting
 from golden_pools.rules.plan import WHY_TAG, ImageVerdict, RunPlan, is_marked, owner_of, verdict_tags
 from golden_pools.rules.resize import duration
-from golden_pools.triggers.canary import CanaryTrigger
-from golden_pools.triggers.gone import GoneTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -53,9 +52,6 @@ if TYPE_CHECKING:
 
 REMOVE_TIME = timedelta(hours=2)
 """Longest wait for a pool to be gone; minutes are usual, half an hour has been seen."""
-
-MARK_TIME = timedelta(hours=2)
-"""Longest wait for an image version to take its tags; with many regions it takes minutes."""
 
 
 class CanaryPoolOperator(PoolStageOperator):
@@ -87,7 +83,7 @@ class CanaryPoolOperator(PoolStageOperator):
                 )
             elif is_deleting(pool):
                 self.log.info("The canary pool of an earlier try is being deleted")
-                self.defer_for_pool(GoneTrigger, plan, pool=pool.name, within=REMOVE_TIME)
+                _wait_until_gone(self, plan, pool)
             elif pool.allocation_state is AllocationState.STEADY and not pool.current_total:
                 resize_before = pool.resize_started
                 self._ask_again(hook, plan, pool)
@@ -148,6 +144,8 @@ class CanaryPoolOperator(PoolStageOperator):
         )
 
     def _wait(self, context: Context, plan: RunPlan) -> None:
+        from golden_pools.triggers.canary import CanaryTrigger
+
         kept = StateStore(context, plan.canary_name).read()
         self.defer_for_pool(
             CanaryTrigger,
@@ -162,24 +160,20 @@ class CanaryPoolOperator(PoolStageOperator):
     def go_on(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         """Resume after a wait that did not end with a ready node."""
         if event and "failure" in event:
-            self._fail(context, from_dict(event["failure"]), blames_image=False)
+            raise note_failure(context, from_dict(event["failure"]), blames_image=False)
         if not event or "canary" not in event:
             return self.turn(context)
         plan = self.plan(context)
         verdict = CanaryVerdict.from_dict(event["canary"])
         if verdict.kind is CanaryKind.NOT_ALLOCATED:
-            self._fail(context, _not_allocated(plan, verdict), blames_image=False)
+            raise note_failure(context, _not_allocated(plan, verdict), blames_image=False)
         with self.work(plan, read_only=True) as hook:
             nodes = self._nodes(hook, plan)
             if verdict.kind is CanaryKind.NODE_FAILED and self._may_recover(context, plan, nodes):
                 self._wait(context, plan)
             for node in nodes:
                 self._log_node(hook, plan, node)
-        self._fail(context, _not_ready(plan, verdict, nodes), blames_image=True)
-
-    def _fail(self, context: Context, error: GoldenPoolsError, *, blames_image: bool) -> NoReturn:
-        note_failure(context, error, blames_image=blames_image)
-        raise error
+        raise note_failure(context, _not_ready(plan, verdict, nodes), blames_image=True)
 
     def _nodes(self, hook: BatchWorkHook, plan: RunPlan) -> list[Node]:
         """Return the nodes of the canary pool; that they cannot be read does not hide what was seen of them."""
@@ -215,6 +209,12 @@ class CanaryPoolOperator(PoolStageOperator):
                 self.log.warning("%s of the start task could not be read: %s", file, error)
                 continue
             self.log.error("%s of the start task:\n%s", file, text or "(empty)")
+
+
+def _wait_until_gone(stage: PoolStageOperator, plan: RunPlan, pool: Pool) -> None:
+    from golden_pools.triggers.gone import GoneTrigger
+
+    stage.defer_for_pool(GoneTrigger, plan, pool=pool.name, within=REMOVE_TIME)
 
 
 def _not_allocated(plan: RunPlan, verdict: CanaryVerdict) -> GoldenPoolsError:
@@ -301,7 +301,7 @@ class RemoveCanaryOperator(PoolStageOperator):
         if ours is None:
             self.log.info("There is no canary pool %s", plan.canary_name)
             return None
-        self.defer_for_pool(GoneTrigger, plan, pool=ours.name, within=REMOVE_TIME)
+        _wait_until_gone(self, plan, ours)
         return None
 
     def go_on(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any] | None:

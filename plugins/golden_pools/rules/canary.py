@@ -123,7 +123,9 @@ def judge_canary(
     if pool.current_total > preempted:
         states = ", ".join(sorted({state for kind in kinds for state in kind.by_state}))
         return verdict(CanaryKind.NODE_LATE, reason=f"the node is {states or 'not counted yet'}")
-    return verdict(CanaryKind.NOT_ALLOCATED, reason="the node was preempted" if preempted else f"{pool.allocation_state}, {reason}")
+    return verdict(
+        CanaryKind.NOT_ALLOCATED, reason="the node was preempted" if preempted else f"{pool.allocation_state}, {reason}"
+    )
 
 
 def _are_fresh(pool: Pool, resize_before: datetime | None) -> bool:

@@ -23,6 +23,9 @@ from golden_pools.spec.model import Image, PoolSpec, Publish, Strategy, Targets,
 PARAMS = ("dedicated", "spot", "refresh_strategy", "image_version", "force", "plan_only")
 """Keys of the manual trigger's form, and the only keys that a run's conf may have."""
 
+RUN_TAG = "golden-pools-run"
+"""Tag of everything that a run makes: the run's id."""
+
 VERDICT_TAG = "golden-pools-verdict"
 """Tag of an image version: an :class:`ImageVerdict`."""
 
@@ -163,7 +166,7 @@ class RunPlan(BaseModel):
         return {
             "golden-pools-pool": self.pool,
             "golden-pools-dag": self.dag_id,
-            "golden-pools-run": self.run_id[:LONGEST_TAG],
+            RUN_TAG: self.run_id[:LONGEST_TAG],
         }
 
     def replicas(self, home_region: str) -> dict[str, int]:
@@ -203,9 +206,14 @@ def is_marked(tags: Mapping[str, str], verdict: ImageVerdict) -> bool:
 
 def owner_of(tags: Mapping[str, str]) -> str:
     """Name who made a resource, from its tags, for a message."""
-    if run := tags.get("golden-pools-run"):
+    if run := tags.get(RUN_TAG):
         return f"run {run} of DAG {tags.get('golden-pools-dag', '?')}"
     return "somebody else (it carries no golden-pools tags)"
+
+
+def is_made_by_a_run(tags: Mapping[str, str]) -> bool:
+    """Return whether ``tags`` say that a run, this one or another, made the resource."""
+    return bool(tags.get(RUN_TAG))
 
 
 def made_by(plan: RunPlan, tags: Mapping[str, str]) -> bool:

@@ -7,12 +7,13 @@ Sources: "Files and directories in Azure Batch" (the node's root directory is on
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from golden_pools.rules.facts import Node, NodeCounts, Task
+from golden_pools.rules.facts import Job, Node, NodeCounts, Task
+from golden_pools.rules.family import LONGEST_ID
 from golden_pools.spec.model import Probe
 
 NODE_AGENT = "default-node-agent"
@@ -193,17 +194,13 @@ def _judge_task(probe: ProbeTask, task: Task | None, output: str | None, *, alon
             blames_image=not task.service_failed,
         )
     if task.exit_code != probe.exit_code:
-        return result(
-            Outcome.FAILED, f"exit code {task.exit_code} instead of {probe.exit_code}", blames_image=True
-        )
+        return result(Outcome.FAILED, f"exit code {task.exit_code} instead of {probe.exit_code}", blames_image=True)
     if probe.output is None:
         return result(Outcome.PASSED, f"exit code {task.exit_code}")
     if output is None:
         return result(Outcome.FAILED, "its standard output could not be read")
     if not re.search(probe.output, output.replace("\r\n", "\n"), re.MULTILINE):
-        return result(
-            Outcome.FAILED, f"nothing in its standard output matches {probe.output!r}", blames_image=True
-        )
+        return result(Outcome.FAILED, f"nothing in its standard output matches {probe.output!r}", blames_image=True)
     return result(Outcome.PASSED, f"exit code {task.exit_code}, the output matches")
 
 
@@ -227,7 +224,8 @@ def judge_nodes(nodes: Sequence[Node], image_id: str, tasks: Sequence[Task]) -> 
         if failed is not None:
             causes = "; ".join((*failed.errors, failed.start_task_failure)).strip("; ")
             return result(
-                Outcome.FAILED, f"node {failed.id} is {failed.state}" + (f": {causes}" if causes else ""),
+                Outcome.FAILED,
+                f"node {failed.id} is {failed.state}" + (f": {causes}" if causes else ""),
                 blames_image=True,
             )
         states = ", ".join(sorted({node.state for node in nodes}))
@@ -248,6 +246,7 @@ def _is_another_image(shown: str | None, wanted: str) -> bool:
     return shown.casefold() != wanted.casefold()
 
 
-def failures(results: Sequence[ProbeResult]) -> Iterator[ProbeResult]:
-    """Yield the results that failed."""
-    return (result for result in results if result.outcome is Outcome.FAILED)
+def is_probe_job(job: Job, alias: str) -> bool:
+    """Return whether a job was made to probe the pool of a spec, by this run or an earlier one (``probe_name``)."""
+    name = re.fullmatch(r"probe-\d{8}T\d{6}-(.+)", job.id, re.IGNORECASE)
+    return name is not None and name[1].casefold() == alias[: LONGEST_ID - name.start(1)].casefold()

@@ -23,7 +23,12 @@ class CanaryTrigger(AccountTrigger):
     """
 
     def __init__(
-        self, *, result: dict[str, Any], resize_before: str | None = None, patient_until: str | None = None, **kwargs: Any
+        self,
+        *,
+        result: dict[str, Any],
+        resize_before: str | None = None,
+        patient_until: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.result = result
@@ -49,7 +54,8 @@ class CanaryTrigger(AccountTrigger):
             pool,
             nodes,
             resize_before=_moment(self.resize_before),
-            patient=self.patient_until is not None and datetime.now(tz=UTC) < datetime.fromisoformat(self.patient_until),
+            patient=self.patient_until is not None
+            and datetime.now(tz=UTC) < datetime.fromisoformat(self.patient_until),
             late=self.is_late(),
         )
         self.say(verdict.reason)
