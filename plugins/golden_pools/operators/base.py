@@ -122,6 +122,12 @@ def pulled(context: Context, task_id: str) -> Any:
     return value
 
 
+def planned(*path: str) -> str:
+    """Return the template of a field of the run plan's spec: what the run began with, whatever the file says since."""
+    keys = "".join(f"['{key}']" for key in path)
+    return f"{{{{ ti.xcom_pull(task_ids='{PLAN_TASK_ID}')['spec']{keys} }}}}"
+
+
 def note_failure(context: Context, error: GoldenPoolsError, *, blames_image: bool) -> GoldenPoolsError:
     """Leave the reason of a failure for the tasks that deal with it; returns ``error``, which is to be raised then.
 

@@ -26,7 +26,7 @@ VERSION_TIME = timedelta(hours=12)
 class PublishImageVersionOperator(ImageStageOperator):
     """Publish the managed image as a gallery version, replicated to the spec's regions.
 
-    It is excluded from ``latest`` until a pool runs on it: who follows ``latest`` gets no version that nobody has tried.
+    It is excluded from ``latest`` until a pool runs on it: who follows ``latest`` gets no version that is not tried.
 
     Ends on a worker, because the event of the image's asset, with the passport in it, is sent there.
 

@@ -56,11 +56,11 @@ class RecordPassportOperator(StageOperator):
         pool = pulled(context, self.refresh_task_id)["pool"]
         with self.compute(plan) as hook:
             version = hook.image_version(plan.version_id)
-            is_ours = version is None or is_made_by_a_run(version.tags)
+            stays_excluded = version is not None and version.exclude_from_latest and not is_made_by_a_run(version.tags)
             operation = hook.mark_version(
                 plan.version_id,
                 tags=verdict_tags(ImageVerdict.GOOD, f"pool {pool} runs on it"),
-                exclude_from_latest=not is_ours and version.exclude_from_latest,
+                exclude_from_latest=stays_excluded,
             )
         if operation is not None:
             self.log.info("Version %s is good", plan.version_id)

@@ -61,7 +61,8 @@ def with_pool(
 ) -> dict[str, Any]:
     """Return the passport with the pool that now runs on the image.
 
-    :param refresh: what the refresh stage did: ``action``, the pool, the image before, and other targets than the plan's
+    :param refresh: what the refresh stage did: ``action``, the pool, the image that it had before, and its targets, if
+        they are not the plan's
     :param nodes: ready nodes by kind at the end of the run
     """
     pool = {
