@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from golden_pools.errors import OwnershipError
 from golden_pools.operators.base import StateStore, now
@@ -65,9 +65,8 @@ class DrainingOperator(PoolStageOperator):
             deallocation=Deallocation.REQUEUE if drain.forced else plan.spec.refresh.deallocation,
         )
         self._await(plan, pool, drain)
-        return drain
 
-    def stop(self, hook: BatchHook, plan: RunPlan, store: StateStore, pool: Pool, drain: Drain) -> None:
+    def stop(self, hook: BatchHook, plan: RunPlan, store: StateStore, pool: Pool, drain: Drain) -> NoReturn:
         """Stop a resize to zero of ours, and defer until the pool rests.
 
         What a stopped pool's targets are is not documented: they must not be taken for somebody else's.
@@ -76,10 +75,18 @@ class DrainingOperator(PoolStageOperator):
         hook.stop_resize(plan.spec.pool.resource_group, plan.spec.pool.account, pool.name, etag=pool.etag)
         self.settle(plan, pool)
 
-    def settle(self, plan: RunPlan, pool: Pool) -> None:
+    def settle(self, plan: RunPlan, pool: Pool) -> NoReturn:
         """Defer until the pool rests, whoever moved it."""
         self.log.info("Pool %s is %s: waiting until it rests", pool.name, pool.allocation_state)
-        self.defer_for_pool("SettleTrigger", plan, pool=pool.name, within=SETTLE_TIME)
+        from golden_pools.triggers.pool import SettleTrigger
+
+        self.defer_for_pool(SettleTrigger, plan, pool=pool.name, within=SETTLE_TIME)
+
+    def wait_until_gone(self, plan: RunPlan, pool: str) -> NoReturn:
+        """Defer until a deleted pool is gone, so that its id is free."""
+        from golden_pools.triggers.gone import GoneTrigger
+
+        self.defer_for_pool(GoneTrigger, plan, pool=pool, within=SETTLE_TIME)
 
     def mark(self, hook: BatchHook, plan: RunPlan, pool: Pool, role: Role, *, since: str) -> None:
         """Give the pool a role; defers where it does not rest, since Batch may refuse any change then."""
@@ -87,13 +94,13 @@ class DrainingOperator(PoolStageOperator):
             self.settle(plan, pool)
         self.log.info("Pool %s is %s for %s from now on", pool.name, role, plan.pool)
         metadata = with_role(pool.metadata, role, alias=plan.pool, since=since, run_id=plan.run_id)
-        hook.set_metadata(
-            plan.spec.pool.resource_group, plan.spec.pool.account, pool.name, metadata, etag=pool.etag
-        )
+        hook.set_metadata(plan.spec.pool.resource_group, plan.spec.pool.account, pool.name, metadata, etag=pool.etag)
 
-    def _await(self, plan: RunPlan, pool: Pool, drain: Drain) -> None:
+    def _await(self, plan: RunPlan, pool: Pool, drain: Drain) -> NoReturn:
+        from golden_pools.triggers.drain import DrainTrigger
+
         self.defer_for_pool(
-            "DrainTrigger", plan, pool=pool.name, within=drain.timeout(now()) + SLACK, drain=drain.to_dict()
+            DrainTrigger, plan, pool=pool.name, within=drain.timeout(now()) + SLACK, drain=drain.to_dict()
         )
 
 
@@ -111,8 +118,6 @@ def keep(store: StateStore, pool: Pool, drain: Drain) -> None:
 def forget_drains(store: StateStore) -> None:
     """Forget drains whose patience has ended: the next try gets a time of its own."""
     kept = {
-        pool: drain
-        for pool, drain in (store.read().get("drain") or {}).items()
-        if Drain.from_dict(drain).left(now())
+        pool: drain for pool, drain in (store.read().get("drain") or {}).items() if Drain.from_dict(drain).left(now())
     }
     store.keep(drain=kept)

@@ -71,8 +71,10 @@ class GivingBackOperator(DrainingOperator):
             etag=pool.etag,
         )
         request = ResizeRequest.sent(pool, answer, targets=wanted, settings=plan.spec.resize, attempt=attempt)
+        from golden_pools.triggers.pool import ResizeTrigger
+
         self.defer_for_pool(
-            "ResizeTrigger",
+            ResizeTrigger,
             plan,
             pool=pool.name,
             within=timeout + SLACK,
@@ -80,7 +82,6 @@ class GivingBackOperator(DrainingOperator):
             request=request.to_dict(),
             ends_task=False,
         )
-        raise AssertionError("a deferral does not return")
 
     def _given_up(self, store: StateStore, became: str) -> GoldenPoolsError:
         """Return the failure, with what became of the pool; the next try starts anew."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from golden_pools.errors import AzureRefusedError, OwnershipError, ResizeGaveUpError
 from golden_pools.operators.base import GRACE, StateStore, now
@@ -57,7 +57,7 @@ class Moving:
     @classmethod
     def read(cls, store: StateStore) -> Moving:
         """Return what was kept."""
-        kept = store.read().get("moving") or {}
+        kept: dict[str, Any] = dict(store.read().get("moving") or {})
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})
 
     def patience(self) -> timedelta:
@@ -112,6 +112,7 @@ class JobMovingOperator(DrainingOperator):
             left = fresh if moving.rounds >= rounds else []
             steps = [step for step in steps if step not in left]
             if not steps:
+                self._keep(context, store, replace(moving, disabled=()))
                 return [step.job.id for step in left]
             self._remember_moves(context, store, plan, [] if left else fresh)
             outcomes = [self._take_move(context, hook, plan, store, step, target, conflicts) for step in steps]
@@ -263,7 +264,6 @@ class JobMovingOperator(DrainingOperator):
             method_name="go_on",
             timeout=patience + GRACE,
         )
-        raise AssertionError("a deferral does not return")
 
     def _keep(self, context: Context, store: StateStore, moving: Moving) -> None:
         store.keep(moving=asdict(moving))

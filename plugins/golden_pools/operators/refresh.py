@@ -10,7 +10,6 @@ from golden_pools.errors import AzureRefusedError, OwnershipError, ResizeGaveUpE
 from golden_pools.operators.base import StateStore, now
 from golden_pools.operators.drain import drain_of, forget_drains
 from golden_pools.operators.give_back import GivingBackOperator
-from golden_pools.operators.pool_stage import SETTLE_TIME
 from golden_pools.rules.drain import is_shrinking_to_zero
 from golden_pools.rules.facts import Pool
 from golden_pools.rules.family import ROLE, SINCE, Role, current_pool, family, moment_of_role, role_of, with_role
@@ -169,9 +168,9 @@ class RefreshPoolOperator(GivingBackOperator):
         elif step.kind is StepKind.DELETE:
             store.keep(action="recreated")
             hook.delete_pool(group, account, pool.name)
-            self.defer_for_pool("GoneTrigger", plan, pool=pool.name, within=SETTLE_TIME)
+            self.wait_until_gone(plan, pool.name)
         elif step.kind is StepKind.GONE:
-            self.defer_for_pool("GoneTrigger", plan, pool=pool.name, within=SETTLE_TIME)
+            self.wait_until_gone(plan, pool.name)
         elif step.kind is StepKind.REFUSE:
             raise OwnershipError(
                 "The pool has active jobs, and the strategy recreate deletes it",
@@ -229,7 +228,9 @@ class RefreshPoolOperator(GivingBackOperator):
         late = ResizeGaveUpError(
             "The pool was not empty by the drain deadline",
             resource=pool.id,
-            answer=f"{pool.current_total} node(s) still there after {duration(timedelta(minutes=refresh.drain_minutes))}",
+            answer=(
+                f"{pool.current_total} node(s) still there after {duration(timedelta(minutes=refresh.drain_minutes))}"
+            ),
             advice=(
                 "let the running tasks end and clear this task, or trigger the run again with "
                 "refresh.drain_fallback: requeue in the spec"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from golden_pools.operators.base import GRACE, StateStore, now
 from golden_pools.operators.drain import DrainingOperator
 from golden_pools.operators.job_moves import named
-from golden_pools.operators.pool_stage import SETTLE_TIME
 from golden_pools.rules.facts import AllocationState, Pool
 from golden_pools.rules.family import Role, current_pool, family, is_deleting, role_of, since_when
 from golden_pools.rules.plan import RunPlan
@@ -87,7 +86,7 @@ class RetireFormerPoolsOperator(DrainingOperator):
             self.log.info("Pool %s is deleted", pool.name)
             store.keep(going=sorted({*(store.read().get("going") or ()), pool.name}))
             hook.delete_pool(group, account, pool.name)
-        self.defer_for_pool("GoneTrigger", plan, pool=pool.name, within=SETTLE_TIME)
+        self.wait_until_gone(plan, pool.name)
 
     def _soak(self, until: datetime) -> None:
         from golden_pools.triggers.soak import SoakTrigger

@@ -98,7 +98,15 @@ class SwitchPoolOperator(JobMovingOperator):
         return family(hook.pools(plan.spec.pool.resource_group, plan.spec.pool.account), plan.pool)
 
     def _move(
-        self, context: Context, hook: BatchWorkHook, plan: RunPlan, store: StateStore, old: str, new: str, *, rounds: int
+        self,
+        context: Context,
+        hook: BatchWorkHook,
+        plan: RunPlan,
+        store: StateStore,
+        old: str,
+        new: str,
+        *,
+        rounds: int,
     ) -> list[str]:
         return self.move_work(
             context,

@@ -49,9 +49,7 @@ class PoolBefore:
     adopted: PoolBefore | None = None
 
     @classmethod
-    def of(
-        cls, pool: Pool, spec: PoolSpec, *, candidate: str | None = None, adopted: PoolBefore | None = None
-    ) -> Self:
+    def of(cls, pool: Pool, spec: PoolSpec, *, candidate: str | None = None, adopted: PoolBefore | None = None) -> Self:
         """Return what is to be remembered of a pool.
 
         :param spec: its start task's environment is known to be no secret

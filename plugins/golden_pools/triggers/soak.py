@@ -11,10 +11,6 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from golden_pools.triggers.operation import FIRST_LOOK_SECONDS
 
-LONGEST_SLEEP_SECONDS = 60.0
-"""A clock that is set right meanwhile is noticed after this."""
-
-
 class SoakTrigger(BaseTrigger):
     """Wait until the soak of former pools is over.
 
@@ -31,8 +27,6 @@ class SoakTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event when it is time."""
-        await asyncio.sleep(FIRST_LOOK_SECONDS)
-        until = datetime.fromisoformat(self.until)
-        while (left := (until - datetime.now(tz=UTC)).total_seconds()) > 0:
-            await asyncio.sleep(min(left, LONGEST_SLEEP_SECONDS))
+        left = (datetime.fromisoformat(self.until) - datetime.now(tz=UTC)).total_seconds()
+        await asyncio.sleep(max(left, FIRST_LOOK_SECONDS))
         yield TriggerEvent({"soaked": self.until})
