@@ -15,8 +15,9 @@ from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGold
 from golden_pools.operators.image import CreateManagedImageOperator
 from golden_pools.operators.passport import RecordPassportOperator
 from golden_pools.operators.plan import PlanRunOperator
-from golden_pools.operators.pools import RefreshPoolOperator, ResizePoolOperator
+from golden_pools.operators.pools import RefreshPoolOperator
 from golden_pools.operators.preflight import PreflightOperator
+from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.retries import RETRIES, RETRY_DELAY, RETRY_POLICY
 from golden_pools.sensors.pools import PoolNodesSensor
 from golden_pools.spec.loader import load_one, load_pools
