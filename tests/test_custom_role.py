@@ -10,7 +10,7 @@ import pytest
 
 from include.airflow_settings import ROOT
 
-ACTION = re.compile(r"Microsoft\.(Compute|Batch|ManagedIdentity|Network)(/[a-z][A-Za-z]+)+/(read|write|action)")
+ACTION = re.compile(r"Microsoft\.(Compute|Batch|ManagedIdentity|Network)(/[a-z][A-Za-z]+)+/(read|write|delete|action)")
 
 
 @pytest.fixture
@@ -37,7 +37,11 @@ def test_a_gallery_image_can_be_put_on_a_pool(role: dict[str, Any]) -> None:
     assert "Microsoft.Compute/galleries/images/versions/read" in role["Actions"]
 
 
-def test_the_golden_vm_and_the_images_cannot_be_deleted(role: dict[str, Any]) -> None:
-    assert [action for action in role["Actions"] if action.endswith("/delete")] == []
+def test_nothing_but_pools_can_be_deleted(role: dict[str, Any]) -> None:
+    deletions = [action for action in role["Actions"] if action.endswith("/delete")]
+    assert deletions == ["Microsoft.Batch/batchAccounts/pools/delete"]
+
+
+def test_the_golden_vm_is_never_generalized(role: dict[str, Any]) -> None:
     assert "Microsoft.Compute/virtualMachines/generalize/action" not in role["Actions"]
     assert "Microsoft.Compute/virtualMachines/write" not in role["Actions"]

@@ -1,4 +1,4 @@
-"""``/_simulator/...``: clock, settings, faults, allocations, log and counters."""
+"""``/_simulator/...``: clock, settings, faults, allocations, commands, log and counters."""
 
 from __future__ import annotations
 
@@ -119,14 +119,52 @@ async def remove_fault(request: Request, fault_id: int) -> Response:
     return empty_response(204 if found else 404)
 
 
+@router.get("/allocations")
+async def list_allocations(request: Request) -> Response:
+    """The scripts that wait for resizes."""
+    scripts: list[JsonValue] = [*_world(request).batch.allocation_scripts()]
+    return json_response(scripts)
+
+
 @router.post("/allocations")
 async def script_allocation(request: Request) -> Response:
-    """Script how the next allocations of a pool go; the Batch part defines the body."""
+    """Script how the next allocations of pools go; the Batch part defines the body."""
     try:
         scripted = _world(request).batch.script_allocation(await read_object(request))
     except ValidationError as error:
         return _refused(error)
     return json_response(scripted, status=201)
+
+
+@router.delete("/allocations")
+async def clear_allocations(request: Request) -> Response:
+    """Forget the scripts that wait for resizes; what has begun goes on as it was scripted."""
+    _world(request).batch.clear_allocation_scripts()
+    return empty_response(204)
+
+
+@router.get("/commands")
+async def list_commands(request: Request) -> Response:
+    """The scripts that wait for commands."""
+    scripts: list[JsonValue] = [*_world(request).batch.command_scripts()]
+    return json_response(scripts)
+
+
+@router.post("/commands")
+async def script_command(request: Request) -> Response:
+    """Script what the next commands on nodes come to; the Batch part defines the body."""
+    try:
+        scripted = _world(request).batch.script_command(await read_object(request))
+    except ValidationError as error:
+        return _refused(error)
+    return json_response(scripted, status=201)
+
+
+@router.delete("/commands")
+async def clear_commands(request: Request) -> Response:
+    """Forget the scripts that wait for commands; what runs already ends as it was scripted."""
+    _world(request).batch.clear_command_scripts()
+    return empty_response(204)
 
 
 @router.get("/log")

@@ -135,6 +135,20 @@ class Batch:
         """Script an allocation or an incident."""
         return self.client.post("/_simulator/allocations", json=script)
 
+    def command(self, **script: object) -> Response:
+        """Script what the next commands come to."""
+        return self.client.post("/_simulator/commands", json=script)
+
+    def add_task(self, name: str, command_line: str = "true", *, job: str = "work", **more: object) -> None:
+        """Add a task to a job."""
+        answer = self.plane("POST", f"/jobs/{job}/tasks", {"id": name, "commandLine": command_line, **more})
+        assert answer.status_code == 201, answer.text
+
+    def task(self, name: str, job: str = "work") -> dict[str, Any]:
+        """A task."""
+        found: dict[str, Any] = self.plane("GET", f"/jobs/{job}/tasks/{name}").json()
+        return found
+
     def make_version(self, **definition: object) -> str:
         """The id of a gallery version that is ready in the region of the account."""
         source = self.arm.take_snapshot("batch-os")

@@ -14,6 +14,8 @@ from include.azure_simulator.world import World
 from tests.azure_simulator.arm_client import DEFINITION, VERSION
 from tests.azure_simulator.batch_client import AGENT, API, Batch, machine, on_image, reasons, refusal, scale
 
+POOLS = ("first", "nightly", "unrelated")
+
 
 @pytest.fixture
 def batch(client: TestClient, world: World) -> Batch:
@@ -231,3 +233,37 @@ def test_pools_on_one_image_share_a_limit_when_there_is_one(batch: Batch) -> Non
     batch.make("nightly", on_image(version, 3))
 
     assert (batch.get("nightly")["currentDedicatedNodes"], _first_error(batch)["code"]) == (2, "AllocationFailed")
+
+
+def test_pools_on_images_of_one_snapshot_share_a_limit(batch: Batch) -> None:
+    """The sum rule of the article on custom images, through managed image and gallery version."""
+    batch.change(custom_image_dedicated_limit=5, custom_image_low_priority_limit=3)
+    batch.arm.make_definition()
+    image = batch.arm.make_image()
+    snapshot = image.replace("/images/golden-image", "/snapshots/golden-image-os")
+    versions = [f"{DEFINITION}/versions/1.0.{patch}" for patch in range(3)]
+    direct = batch.arm.version_body("")
+    direct["properties"]["storageProfile"] = {"osDiskImage": {"source": {"id": snapshot}}}
+    fresh = batch.arm.version_body(batch.arm.make_image("fresh"))
+    for version, body in zip(versions, (batch.arm.version_body(image), direct, fresh), strict=True):
+        batch.arm.done(batch.arm.put(version, body))
+    batch.arm.done(batch.arm.call("DELETE", image.split("/", 3)[3]))
+    for name, version in zip(POOLS, versions, strict=True):
+        body = on_image(batch.arm.id(version))
+        body["properties"]["scaleSettings"] = scale(4, 2)["properties"]["scaleSettings"]
+        batch.make(name, body)
+
+    sizes = [(batch.get(n)["currentDedicatedNodes"], batch.get(n)["currentLowPriorityNodes"]) for n in POOLS]
+    assert sizes == [(4, 2), (1, 1), (4, 2)]
+    assert "images of one snapshot" in _first_error(batch)["message"]
+
+
+def test_images_of_one_disk_do_not_share_a_limit(batch: Batch) -> None:
+    batch.change(custom_image_dedicated_limit=3)
+    batch.arm.make_definition()
+    for patch, name in enumerate(("other", "nightly")):
+        version = f"{DEFINITION}/versions/1.0.{patch}"
+        batch.arm.done(batch.arm.put(version, batch.arm.version_body(batch.arm.make_image(name))))
+        batch.make(name, on_image(batch.arm.id(version), 3))
+
+    assert batch.get("nightly")["currentDedicatedNodes"] == 3

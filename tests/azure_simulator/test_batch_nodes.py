@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from httpx import Response
 from starlette.testclient import TestClient
 
 from include.azure_simulator.world import World
-from tests.azure_simulator.batch_client import Batch, pool_body, refusal
+from tests.azure_simulator.batch_client import Batch, pool_body, refusal, scale
 
 
 @pytest.fixture
@@ -23,6 +24,11 @@ def _states(batch: Batch, minutes: int) -> list[str]:
         batch.wait(minutes=1)
         states += batch.counts("nightly").keys() - {"total"}
     return states
+
+
+def _reboot(batch: Batch) -> Response:
+    """Reboot the first node."""
+    return batch.plane("POST", f"/pools/nightly/nodes/{batch.nodes('nightly')[0]['id']}/reboot", {})
 
 
 def test_a_node_goes_through_its_states(batch: Batch) -> None:
@@ -86,15 +92,82 @@ def test_a_reboot_runs_the_start_task_again(batch: Batch) -> None:
     assert states == ["rebooting", "starting", "waitingForStartTask", "idle"]
 
 
-def test_a_node_that_boots_cannot_be_rebooted(batch: Batch) -> None:
-    batch.put("nightly", pool_body(1))
-    batch.wait(seconds=90)
-    node = batch.nodes("nightly")[0]["id"]
+@pytest.mark.parametrize(
+    ("seconds", "code"),
+    [(90, "NodeBeingCreated"), (150, "NodeBeingStarted"), (210, "OperationInvalidForCurrentState")],
+)
+def test_a_node_that_boots_cannot_be_rebooted(batch: Batch, seconds: int, code: str) -> None:
+    batch.put("nightly", pool_body(1, startTask={"commandLine": "sleep 90"}))
+    batch.wait(seconds=seconds)
 
-    assert refusal(batch.plane("POST", f"/pools/nightly/nodes/{node}/reboot", {})) == (
-        409,
-        "OperationInvalidForCurrentState",
-    )
+    assert refusal(_reboot(batch)) == (409, code)
+
+
+def test_a_node_that_reboots_cannot_be_rebooted(batch: Batch) -> None:
+    batch.make("nightly", pool_body(1))
+    _reboot(batch)
+
+    assert refusal(_reboot(batch)) == (409, "NodeBeingRebooted")
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [("unusable", "NodeStateUnusable"), ("starttaskfailed", "OperationInvalidForCurrentState")],
+)
+def test_whether_a_bad_node_can_be_rebooted_is_a_switch(batch: Batch, state: str, code: str) -> None:
+    """Trap 13: unusable nodes that cannot be rebooted."""
+    batch.script(pool="nightly", node_outcomes=[{"state": state, "nodes": 1}])
+    batch.make("nightly", pool_body(1, startTask={"commandLine": "true"}))
+    batch.change(reboot_states=["idle", "running"])
+    refused = _reboot(batch)
+    batch.change(reboot_states=["idle", "running", state])
+
+    assert refusal(refused) == (409, code)
+    assert _reboot(batch).status_code == 202
+    assert batch.counts("nightly") == {"rebooting": 1, "total": 1}
+
+
+@pytest.mark.parametrize("state", ["unusable", "starttaskfailed"])
+@pytest.mark.parametrize("cure", [None, 1, 2])
+def test_reboots_cure_a_node_that_came_up_bad(batch: Batch, state: str, cure: int | None) -> None:
+    error = {"code": "DiskFull", "message": "There is not enough disk space on the node"}
+    outcome = {"state": state, "nodes": 1, "cured_by_reboots": cure, "error": error}
+    batch.script(pool="nightly", node_outcomes=[outcome])
+    batch.make("nightly", pool_body(1, startTask={"commandLine": "true"}))
+    seen = []
+    for _ in range(3):
+        node = batch.nodes("nightly")[0]
+        seen.append((node["state"], "errors" in node))
+        _reboot(batch)
+        batch.wait(minutes=10)
+
+    bad, good = (state, True), ("idle", False)
+    assert seen == {None: [bad, bad, bad], 1: [bad, good, good], 2: [bad, bad, good]}[cure]
+
+
+@pytest.mark.parametrize("cure", [None, 1, 2])
+def test_reboots_cure_a_node_that_got_unusable(batch: Batch, cure: int | None) -> None:
+    batch.make("nightly", pool_body(1))
+    batch.script(pool="nightly", incident={"state": "unusable", "nodes": 1, "cured_by_reboots": cure})
+    seen = []
+    for _ in range(3):
+        seen.append(batch.nodes("nightly")[0]["state"])
+        _reboot(batch)
+        batch.wait(minutes=10)
+
+    bad, good = "unusable", "idle"
+    assert seen == {None: [bad, bad, bad], 1: [bad, good, good], 2: [bad, bad, good]}[cure]
+
+
+def test_new_nodes_are_judged_by_the_script_of_their_own_resize(batch: Batch) -> None:
+    batch.script(pool="nightly", node_outcomes=[{"state": "unusable", "share": 1}])
+    batch.make("nightly", pool_body(2))
+    batch.plane("POST", "/pools/nightly/removenodes", {"nodeList": [batch.nodes("nightly")[0]["id"]]})
+    batch.wait(minutes=5)
+    batch.patch("nightly", scale(2))
+    batch.wait(minutes=10)
+
+    assert batch.counts("nightly") == {"idle": 1, "unusable": 1, "total": 2}
 
 
 def test_disabled_scheduling_is_offline_and_takes_no_tasks(batch: Batch) -> None:

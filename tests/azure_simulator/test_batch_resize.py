@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from httpx import Response
 from starlette.testclient import TestClient
 
 from include.azure_simulator.world import World
@@ -343,16 +344,50 @@ def test_evaluate_autoscale_needs_autoscale(batch: Batch) -> None:
     assert refusal(answer) == (409, "AutoScalingNotEnabled")
 
 
-def test_removing_nodes_lowers_the_target(batch: Batch) -> None:
-    batch.make("nightly", pool_body(3))
-    victim = batch.nodes("nightly")[1]["id"]
+def _remove(batch: Batch, *names: str) -> Response:
+    return batch.plane("POST", "/pools/nightly/removenodes", {"nodeList": list(names), "resizeTimeout": "PT6M"})
 
-    answer = batch.plane("POST", "/pools/nightly/removenodes", {"nodeList": [victim]})
+
+def test_removing_nodes_lowers_the_targets_on_both_planes(batch: Batch) -> None:
+    batch.make("nightly", pool_body(3, 2))
+    nodes = batch.nodes("nightly")
+    victims = [nodes[1]["id"], next(node["id"] for node in nodes if not node["isDedicated"])]
+
+    answer = _remove(batch, *victims, victims[0])
+
+    shown, plane = batch.get("nightly"), batch.plane("GET", "/pools/nightly").json()
+    status, fixed = shown["resizeOperationStatus"], shown["scaleSettings"]["fixedScale"]
+    assert (answer.status_code, shown["allocationState"], plane["allocationState"]) == (202, "Resizing", "resizing")
+    assert [found["targetDedicatedNodes"] for found in (status, fixed, plane)] == [2, 2, 2]
+    assert [found["targetLowPriorityNodes"] for found in (status, fixed, plane)] == [1, 1, 1]
+    assert [found["resizeTimeout"] for found in (status, fixed, plane)] == ["PT6M", "PT6M", "PT6M"]
+    batch.wait(minutes=5)
+    assert batch.get("nightly")["allocationState"] == "Steady"
+    assert not set(victims) & {node["id"] for node in batch.nodes("nightly")}
+    assert _errors(batch) == []
+
+
+def test_nodes_are_removed_from_a_steady_pool_only(batch: Batch) -> None:
+    batch.make("nightly", pool_body(3))
+    first, second, _ = (node["id"] for node in batch.nodes("nightly"))
+    _remove(batch, first)
+
+    assert refusal(_remove(batch, second)) == (409, "PoolBeingResized")
+
+
+@pytest.mark.parametrize(("lowered", "target"), [("size", 2), ("targets", 4)])
+def test_what_removing_nodes_leaves_of_a_target_that_was_missed_is_a_switch(
+    batch: Batch, lowered: str, target: int
+) -> None:
+    batch.change(remove_nodes_lowers=lowered)
+    batch.script(pool="nightly", max_dedicated_nodes=3)
+    batch.make("nightly", pool_body(5))
+    _remove(batch, batch.nodes("nightly")[0]["id"])
     batch.wait(minutes=5)
 
-    assert answer.status_code == 202
-    assert victim not in [node["id"] for node in batch.nodes("nightly")]
-    assert batch.get("nightly")["scaleSettings"]["fixedScale"]["targetDedicatedNodes"] == 2
+    shown = batch.get("nightly")
+    assert (shown["currentDedicatedNodes"], shown["resizeOperationStatus"]["targetDedicatedNodes"]) == (2, target)
+    assert shown["scaleSettings"]["fixedScale"]["targetDedicatedNodes"] == target
 
 
 @pytest.mark.parametrize(

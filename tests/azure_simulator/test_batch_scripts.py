@@ -10,6 +10,8 @@ from starlette.testclient import TestClient
 from include.azure_simulator.world import World
 from tests.azure_simulator.batch_client import Batch, pool_body, refusal, scale
 
+POOLS = ("other", "nightly", "nightly-canary", "nightly-2")
+
 
 @pytest.fixture
 def batch(client: TestClient, world: World) -> Batch:
@@ -169,10 +171,76 @@ def test_lost_contact_recovers(batch: Batch) -> None:
         {"pool": "p", "node_outcomes": [{"state": "unusable", "share": 0.1, "nodes": 2}]},
         {"pool": "p", "incident": {"state": "idle", "nodes": 1}},
         {"max_dedicated_nodes": 3},
+        {"pool": "p.*", "max_dedicated_nodes": 3},
+        {"pool": "p", "resizes": 0},
+        {"pool": "p", "node_outcomes": [{"state": "unusable", "nodes": 1, "cured_by_reboots": 0}]},
+        {"pool": "p", "incident": {"state": "unknown", "nodes": 1, "cured_by_reboots": 1}},
+        {"pool": "p", "incident": {"state": "unusable", "nodes": 1, "cured_by_reboots": 1, "recovers_after": "PT1M"}},
     ],
 )
 def test_a_script_that_is_not_understood_is_refused(batch: Batch, script: dict[str, Any]) -> None:
     assert batch.script(**script).status_code == 422
+
+
+def test_so_many_nodes_come_in_every_resize(batch: Batch) -> None:
+    batch.script(pool="nightly", resizes=None, max_new_nodes=4)
+    batch.make("nightly", pool_body(10))
+    seen = [(batch.get("nightly")["currentDedicatedNodes"], [error["code"] for error in _errors(batch)])]
+    for _ in range(2):
+        batch.patch("nightly", scale(10))
+        batch.wait(minutes=20)
+        seen.append((batch.get("nightly")["currentDedicatedNodes"], [error["code"] for error in _errors(batch)]))
+
+    assert seen == [(4, ["AllocationTimedout"]), (8, ["AllocationTimedout"]), (10, [])]
+
+
+def test_new_nodes_of_both_kinds_count_together_and_with_the_other_caps(batch: Batch) -> None:
+    batch.script(pool="nightly", max_new_nodes=5, max_dedicated_nodes=3, error={"code": "AllocationFailed"})
+    batch.put("nightly", pool_body(4, 4))
+    batch.wait(minutes=5)
+
+    pool = batch.get("nightly")
+    assert (pool["allocationState"], pool["currentDedicatedNodes"], pool["currentLowPriorityNodes"]) == ("Steady", 3, 2)
+    assert [error["code"] for error in _errors(batch)] == ["AllocationFailed", "AllocationFailed"]
+
+
+def test_a_pattern_means_every_pool_whose_id_fits(batch: Batch) -> None:
+    batch.script(pool="night*", resizes=2, error={"code": "Unknown"})
+    for name in ("other", "nightly", "Nightly-canary", "nightly-2"):
+        batch.make(name, pool_body(1))
+
+    codes = {name: batch.get(name)["resizeOperationStatus"].get("errors", [{}])[0].get("code") for name in POOLS}
+    assert codes == {"other": None, "nightly": "Unknown", "nightly-canary": "Unknown", "nightly-2": None}
+
+
+def test_a_script_without_end_holds_until_it_is_forgotten(batch: Batch) -> None:
+    batch.script(pool="nightly", resizes=None, error={"code": "Unknown"})
+    batch.make("nightly", pool_body(1))
+    codes = [[error["code"] for error in _errors(batch)]]
+    batch.script(pool="nightly", error={"code": "AllocationFailed"})
+    for _ in range(2):
+        batch.patch("nightly", scale(1))
+        batch.wait(minutes=10)
+        codes.append([error["code"] for error in _errors(batch)])
+    listed = batch.client.get("/_simulator/allocations").json()
+    batch.client.delete("/_simulator/allocations")
+    batch.patch("nightly", scale(1))
+    batch.wait(minutes=10)
+
+    assert codes == [["Unknown"], ["AllocationFailed"], ["Unknown"]]
+    assert [(script["error"]["code"], script["left"]) for script in listed] == [("Unknown", None)]
+    assert _errors(batch) == []
+
+
+def test_an_incident_can_hit_nodes_of_several_pools(batch: Batch) -> None:
+    for name in ("nightly-1", "nightly-2", "other"):
+        batch.make(name, pool_body(2))
+
+    answer = batch.script(pool="nightly-*", incident={"state": "unknown", "nodes": 1})
+
+    assert answer.json()["nodes_hit"] == 2
+    assert batch.counts("other") == {"idle": 2, "total": 2}
+    assert batch.counts("nightly-2") == {"idle": 1, "unknown": 1, "total": 2}
 
 
 def test_an_incident_needs_a_pool_that_exists(batch: Batch) -> None:

@@ -162,6 +162,19 @@ def test_pool_exists_raises_for_a_missing_pool(plane: BatchClient) -> None:
         plane.pool_exists("nobody")
 
 
+def test_a_part_of_a_tasks_output_is_downloaded(plane: BatchClient, world: World) -> None:
+    plane.create_pool(_ubuntu_pool("nightly", 1))
+    _pass(world, 10)
+    plane.create_job(models.BatchJobCreateOptions(id="work", pool_info=models.BatchPoolInfo(pool_id="nightly")))
+    plane.create_task("work", models.BatchTaskCreateOptions(id="one", command_line="sleep 10"))
+    _pass(world, 1)
+
+    size = plane.get_task_file_properties("work", "one", "stdout.txt").content_length
+    part = b"".join(plane.download_task_file("work", "one", "stdout.txt", ocp_range=f"bytes=6-{size - 1}"))
+
+    assert (size, part) == (9, b"10\n")
+
+
 def test_a_job_moves_to_another_pool(plane: BatchClient, world: World) -> None:
     plane.create_pool(_ubuntu_pool("blue", 1))
     plane.create_pool(_ubuntu_pool("green", 1))

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from include.azure_simulator.batch.autoscale import evaluate
-from include.azure_simulator.batch.commands import run_command
+from include.azure_simulator.batch.commands import Command, Commands
 from include.azure_simulator.batch.errors import BatchServiceError
 from include.azure_simulator.batch.odata import parse_filter
 from include.azure_simulator.batch.planes import pool_properties_to_arm, pool_properties_to_data_plane
 from include.azure_simulator.batch.pool_spec import ImageReference
+from include.azure_simulator.batch.scripts import CommandKind, CommandScript
 from include.azure_simulator.resources import JsonObject
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -104,9 +105,64 @@ def test_formulas_that_are_not_understood_are_refused(formula: str) -> None:
     ],
 )
 def test_command_lines(command: str, retries: int, seconds: float, exit_code: int) -> None:
-    run = run_command(command, default=timedelta(seconds=60), max_retries=retries)
+    run = Commands().run(Command("p", command, max_retries=retries), default=timedelta(seconds=60))
 
     assert (run.duration.total_seconds(), run.exit_code) == (seconds, exit_code)
+
+
+def _scripted(*scripts: CommandScript) -> Commands:
+    commands = Commands()
+    for script in scripts:
+        commands.scripts.add(script, script.count)
+    return commands
+
+
+def test_each_attempt_uses_up_a_script_and_the_last_one_counts() -> None:
+    commands = _scripted(CommandScript(count=2, exit_code=7, duration=timedelta(seconds=5), stdout="bad"))
+
+    run = commands.run(Command("p", "sleep 1", "t", max_retries=3), default=timedelta(0))
+
+    assert (run.exit_code, run.retries, run.duration, run.stdout) == (0, 2, timedelta(seconds=11), None)
+
+
+def test_scripts_that_get_used_up_come_before_those_without_end_and_the_newest_of_those_holds() -> None:
+    commands = _scripted(
+        CommandScript(exit_code=1),
+        CommandScript(exit_code=2),
+        CommandScript(count=1, exit_code=3),
+        CommandScript(count=1, exit_code=4),
+    )
+
+    codes = [commands.run(Command("p", "true"), default=timedelta(0)).exit_code for _ in range(4)]
+
+    assert codes == [3, 4, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("script", "fits"),
+    [
+        ({}, True),
+        ({"pool": "SMALL-canary"}, True),
+        ({"pool": "small-*"}, True),
+        ({"pool": "small"}, False),
+        ({"pool": "*canary"}, True),
+        ({"kind": "task"}, True),
+        ({"kind": "starttask"}, False),
+        ({"task": "^PROBE-"}, True),
+        ({"task": "^gpu"}, False),
+        ({"command_line": "nvidia-smi"}, True),
+        ({"command_line": "nvidia-smi$", "task": "probe"}, False),
+    ],
+)
+def test_what_a_script_is_about(script: dict[str, str], fits: bool) -> None:
+    found = CommandScript.model_validate({"exit_code": 1, **script})
+
+    assert found.fits("small-Canary", "bash -c nvidia-smi -L", "probe-1") is fits
+
+
+def test_a_script_about_a_task_is_not_about_a_start_task() -> None:
+    assert not CommandScript(exit_code=1, task=".*").fits("p", "true", None)
+    assert CommandScript(exit_code=1, kind=CommandKind.START_TASK).fits("p", "true", None)
 
 
 def test_a_pool_keeps_its_meaning_from_plane_to_plane() -> None:

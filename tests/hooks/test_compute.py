@@ -235,6 +235,7 @@ class TestBodies:
             "tags": {"run": "1"},
             "properties": {
                 "publishingProfile": {
+                    "excludeFromLatest": False,
                     "targetRegions": [
                         {"name": "westeurope", "regionalReplicaCount": 2},
                         {"name": "northeurope", "regionalReplicaCount": 1},

@@ -26,8 +26,10 @@ from golden_pools.rules.preflight import (
     preflight,
     render,
 )
+from golden_pools.spec.model import Targets
 
 from tests.rules.build import (
+    COMPUTE,
     DIRECT,
     NOW,
     OTHER_SUBSCRIPTION,
@@ -79,6 +81,10 @@ def others(**changes: Any) -> Observations:
 
 
 BUILD, EXISTING, IN_PLACE_OF = plan(), plan(version=VERSION_ID), plan(image=DIRECT)
+BLUE_GREEN = plan(refresh={"strategy": "blue_green"})
+SPOT = plan(pool={"targets": {"spot": 5}})
+LEGACY_LARGE = plan(image=DIRECT, pool={"targets": {"dedicated": 2001}})
+SOURCE_ID = f"{COMPUTE}/images/golden-20261121T041500"
 AWAY = f"/subscriptions/{OTHER_SUBSCRIPTION}/resourceGroups/x/providers/Microsoft.Compute/disks/data-0"
 WIDE = {"image": {"target_regions": [{"name": "northeurope"}]}}
 
@@ -218,6 +224,13 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
         WARNING,
         "1 replica(s) in westeurope for 301 nodes",
     ),
+    (
+        "planned-replicas",
+        plan(image={"replicas": 1}).model_copy(update={"largest": Targets(dedicated=301)}),
+        observations(),
+        WARNING,
+        "1 replica(s) in westeurope for 301 nodes",
+    ),
     ("version-exists", EXISTING, observations(image_version=None), ERROR, VERSION_ID),
     ("version-ready", EXISTING, on_version(provisioning_state="Creating"), ERROR, "Creating"),
     (
@@ -332,7 +345,52 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
         BUILD,
         observations(account=account(pool_quota=1), pools=(pool(name="other"),)),
         ERROR,
-        "1 of 1 pools",
+        "makes small, canary-20261122T041500-small, but the account has 1 of 1 pools",
+    ),
+    ("pool-quota", BUILD, batch(pool_quota=1), ERROR, "makes canary-20261122T041500-small, but"),
+    ("pool-quota", BLUE_GREEN, batch(pool_quota=2), ERROR, "makes small-2026-1122-41500, canary-2026"),
+    ("canary-quota", BUILD, batch(dedicated_core_quota=21), ERROR, "2 dedicated cores beside small 20, 22 in all"),
+    ("canary-quota", SPOT, batch(low_priority_core_quota=11), ERROR, "2 Spot/low-priority cores beside small 10"),
+    ("canary-quota", BUILD, others(current_dedicated=20), WARNING, "the canary: the targets need 2 cores of standardD"),
+    ("quota-never", BLUE_GREEN, batch(dedicated_core_quota=39), ERROR, "20 dedicated cores beside small 20, 40 in all"),
+    ("quota-now", BLUE_GREEN, others(current_dedicated=11), WARNING, "beside small 20, 40 in all, other pools take 22"),
+    ("nodes-on-one-image", plan(pool={"targets": {"dedicated": 2001}}), observations(), WARNING, "2000 or 2500"),
+    ("nodes-on-one-image", LEGACY_LARGE, observations(), ERROR, "the targets are 2001 dedicated nodes; Microsoft"),
+    (
+        "nodes-on-one-image",
+        EXISTING,
+        others(image_id=VERSION_ID, current_dedicated=1991),
+        WARNING,
+        "and other 1991 more",
+    ),
+    (
+        "nodes-on-one-image",
+        EXISTING,
+        others(image_id=VERSION_ID.upper(), current_spot=996),
+        WARNING,
+        "5 Spot nodes and",
+    ),
+    (
+        "nodes-on-one-image",
+        EXISTING,
+        replace(others(image_id=SOURCE_ID, current_dedicated=1991), image_version=version(source_id=SOURCE_ID)),
+        WARNING,
+        "and other 1991 more",
+    ),
+    (
+        "nodes-on-one-image",
+        plan(version=VERSION_ID, refresh={"strategy": "blue_green"}, pool={"task_slots_per_node": 2}),
+        observations(pools=(pool(current_dedicated=1991),)),
+        WARNING,
+        "and small 1991 more",
+    ),
+    ("inbound-ports", BUILD, observations(pools=(pool(inbound_nat_pools=2),)), INFO, "small has 2 inbound NAT pool(s)"),
+    (
+        "inbound-ports",
+        BLUE_GREEN,
+        observations(pools=(pool(inbound_nat_pools=1),)),
+        WARNING,
+        "blue_green makes has none",
     ),
 ]
 
@@ -378,8 +436,18 @@ def test_check_passes_where_all_is_well(check: str) -> None:
         ("task-slots", plan(pool={"task_slots_per_node": 256}), sizes(vcpus=128)),
         ("quota-never", BUILD, batch(dedicated_core_quota=20, low_priority_core_quota=10)),
         ("quota-now", BUILD, others(current_dedicated=20, current_spot=20)),
-        ("pool-quota", BUILD, observations(account=account(pool_quota=2), pools=(pool(name="other"),))),
-        ("pool-quota", BUILD, observations(account=account(pool_quota=1))),
+        ("pool-quota", BUILD, observations(account=account(pool_quota=3), pools=(pool(name="other"),))),
+        ("pool-quota", BUILD, batch(pool_quota=2)),
+        ("pool-quota", plan(canary={"enabled": False}), batch(pool_quota=1)),
+        ("pool-quota", BLUE_GREEN, batch(pool_quota=3)),
+        ("pool-quota", plan(version=VERSION_ID, refresh={"strategy": "blue_green"}), batch(pool_quota=2)),
+        ("canary-quota", BUILD, batch(dedicated_core_quota=22)),
+        ("canary-quota", SPOT, batch(dedicated_core_quota=0, low_priority_core_quota=12)),
+        ("canary-quota", plan(canary={"enabled": False}), batch(dedicated_core_quota=20)),
+        ("quota-never", BLUE_GREEN, batch(dedicated_core_quota=40, low_priority_core_quota=20)),
+        ("nodes-on-one-image", plan(pool={"targets": {"dedicated": 2000, "spot": 1000}}), observations()),
+        ("nodes-on-one-image", EXISTING, others(image_id=VERSION_ID, current_dedicated=1990, current_spot=995)),
+        ("nodes-on-one-image", BUILD, others(image_id=VERSION_ID, current_dedicated=2500)),
         ("planned-replicas", plan(image={"replicas": 1}, pool={"targets": {"dedicated": 300}}), observations()),
         ("vm-size-end-of-support", BUILD, sizes(batch_support_ends=NOW + timedelta(days=90, seconds=1))),
         ("node-agent-end-of-support", BUILD, agents(support_ends=NOW + timedelta(days=90, seconds=1))),
@@ -460,6 +528,7 @@ def test_all_findings_come_at_once_errors_first() -> None:
         "generalized",
         "gallery-exists",
         "quota-never",
+        "canary-quota",
     }
 
 
@@ -501,7 +570,7 @@ def test_a_refusal_names_just_the_checks_that_it_stops() -> None:
 
     [finding] = found("pools-readable", BUILD, seen)
 
-    assert finding.seen.endswith("not checked: quota-now, pool-quota")
+    assert finding.seen.endswith("not checked: nodes-on-one-image, inbound-ports, quota-now, canary-quota, pool-quota")
 
 
 def test_a_refusal_on_an_existing_version_does_not_name_checks_of_the_golden_vm() -> None:

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 from golden_pools.rules.facts import PoolNodes
-from golden_pools.rules.resize import Verdict, VerdictKind, duration, headcount, judge_nodes, wanted
+from golden_pools.rules.resize import Lasting, Verdict, VerdictKind, duration, headcount, judge_nodes, wanted
 from golden_pools.spec.model import Shares, Targets
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.rules.build import nodes, pool
+from tests.rules.build import NOW, nodes, pool
 
 TARGETS = Targets(dedicated=10, spot=5)
 ALLOWED = timedelta(minutes=30)
@@ -94,7 +94,7 @@ def test_the_log_line() -> None:
 def test_the_log_line_names_failed_and_preempted_nodes() -> None:
     seen = nodes({"idle": 7, "unusable": 1, "starttaskfailed": 1, "unknown": 1}, {"idle": 3, "preempted": 2})
 
-    assert headcount(pool(), seen, TARGETS) == "10/15 ready, 1 starting, 2 failed, 2 preempted"
+    assert headcount(pool(), seen, TARGETS) == "10/15 ready, 0 starting, 2 failed, 2 preempted, 1 unknown"
 
 
 def test_the_log_line_counts_allocated_nodes_while_there_are_no_states() -> None:
@@ -106,6 +106,41 @@ def test_the_log_line_counts_allocated_nodes_while_there_are_no_states() -> None
 )
 def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
     assert duration(timedelta(seconds=seconds)) == text
+
+
+def test_nodes_that_count_as_failed_may_be_more_than_the_states_say() -> None:
+    """Nodes that are unknown for too long: their state alone does not tell."""
+    seen = nodes({"idle": 9, "unknown": 1}, {"idle": 5})
+    judged = {
+        failed: judge_nodes(seen, TARGETS, shares=Shares(), waited=timedelta(0), allowed=ALLOWED, failed=(failed, 0))
+        for failed in (0, 1)
+    }
+
+    assert judged[0].kind is VerdictKind.WAIT
+    assert (judged[1].kind, judged[1].code) == (VerdictKind.GIVE_UP, "NodesFailed")
+    assert "unknown: the node lost contact" in judged[1].advice
+
+
+def test_counts_tell_how_many_nodes_have_stayed_as_they_are() -> None:
+    lasting = Lasting()
+    for minute, count in enumerate([2, 5, 3, 3, 0, 1]):
+        lasting.see(count, NOW + timedelta(minutes=minute))
+        if minute == 3:
+            stayed = [lasting.longer_than(timedelta(minutes=span), NOW + timedelta(minutes=3)) for span in range(5)]
+
+    assert stayed == [3, 3, 3, 2, 0]
+    assert lasting.longer_than(timedelta(minutes=1), NOW + timedelta(minutes=5)) == 0
+
+
+@given(st.lists(st.integers(0, 9), min_size=1), st.integers(0, 20))
+def test_what_lasts_is_the_smallest_count_of_the_span(counts: list[int], span: int) -> None:
+    lasting, last = Lasting(), NOW + timedelta(minutes=len(counts) - 1)
+    for minute, count in enumerate(counts):
+        lasting.see(count, NOW + timedelta(minutes=minute))
+
+    seen_long_enough = span < len(counts)
+    expected = min(counts[len(counts) - 1 - span :]) if seen_long_enough else 0
+    assert lasting.longer_than(timedelta(minutes=span), last) == expected
 
 
 STATES = st.dictionaries(

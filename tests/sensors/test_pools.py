@@ -84,6 +84,23 @@ def test_failed_nodes_say_why_in_the_log(
     assert "is unusable: BatchAgentInstallationFailure: no agent" in log
 
 
+def test_lost_nodes_are_failed_nodes_after_a_while(cloud: Cloud, image: str, run: Run) -> None:
+    """Pitfall 14: a node without contact to Batch is not waited for until the deadline."""
+    cloud.make_pool(image, dedicated=2)
+    cloud.allocation(incident={"state": "unknown", "nodes": 1})
+    with pytest.raises(ResizeGaveUpError) as gave_up:
+        run.do(sensor(cloud, grace_minutes="0"))
+    assert "1 idle, 1 unknown" in gave_up.value.answer
+    assert "lost contact" in gave_up.value.advice
+
+
+def test_lost_nodes_that_come_back_are_no_failure(cloud: Cloud, image: str, run: Run) -> None:
+    cloud.make_pool(image, dedicated=2)
+    cloud.allocation(incident={"state": "unknown", "nodes": 1, "recovers_after": "PT5M"})
+    run.in_waits = repeat(lambda: cloud.control("PATCH", "clock", {"speed": 600}))
+    assert run.do(sensor(cloud)) == {"dedicated": 2, "spot": 0}
+
+
 def test_nodes_that_cannot_be_read_do_not_hide_the_verdict(
     cloud: Cloud, image: str, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

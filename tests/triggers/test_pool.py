@@ -313,6 +313,32 @@ def test_the_pause_before_another_resize_passes_in_the_triggerer(cloud: Cloud, m
     assert event.payload["verdict"]["kind"] == "resize_again"
 
 
+def test_lost_nodes_count_as_failed_when_they_stay_lost(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch finds most again within minutes; one that comes back and is lost again begins anew."""
+    begun = datetime.now(tz=UTC)
+    clock = [begun]
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return clock[0]
+
+    monkeypatch.setattr(triggers, "datetime", Clock)
+    trigger = nodes(cloud, dedicated=10)
+    for minute, lost, ends in (
+        (0, 1, False),
+        (9, 1, False),
+        (10, 0, False),
+        (11, 1, False),
+        (20, 1, False),
+        (21, 1, True),
+    ):
+        clock[0] = begun + timedelta(minutes=minute)
+        event = trigger.look(build.pool(), build.nodes({"idle": 9, "unknown": lost}))
+        assert (event is not None) is ends, f"after {minute} minutes"
+    assert "1 unknown" in failure(event).answer
+
+
 def test_a_pool_that_is_gone_ends_the_wait_for_its_nodes(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pitfall 1: nobody waits half an hour for the nodes of a pool that was deleted."""
     recorded_pauses(monkeypatch)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from include.azure_simulator.batch.autoscale import AutoScaleRun, evaluate
+from include.azure_simulator.batch.commands import Command, CommandRun, Commands
 from include.azure_simulator.batch.errors import BatchServiceError, not_found
 from include.azure_simulator.batch.growth import plan_new_nodes
 from include.azure_simulator.batch.images import ImageRules, SupportedImage
@@ -14,21 +15,16 @@ from include.azure_simulator.batch.jobs import Job, JobState
 from include.azure_simulator.batch.pool_spec import DEFAULT_RESIZE_TIMEOUT, NodeDeallocationOption
 from include.azure_simulator.batch.pools import Pool, Targets
 from include.azure_simulator.batch.schedules import JobSchedule, ScheduleState
+from include.azure_simulator.batch.script_queue import ScriptQueue
 from include.azure_simulator.batch.scripts import IncidentScript, ResizeScript
 from include.azure_simulator.batch.section import AccountSection
 from include.azure_simulator.batch.settings import BatchSettings
-from include.azure_simulator.batch.tasks import finish_tasks, schedule_tasks
+from include.azure_simulator.batch.tasks import Task, finish_tasks, schedule_tasks
 from include.azure_simulator.compute.sizes import VmSize
 from include.azure_simulator.resources import ResourceId, new_etag, normalise_region
 
 if TYPE_CHECKING:
     from include.azure_simulator.world import World
-
-
-@dataclass(slots=True)
-class _PendingScript:
-    script: ResizeScript
-    left: int
 
 
 @dataclass(slots=True)
@@ -51,7 +47,8 @@ class BatchAccount:
     schedules: dict[str, JobSchedule] = field(default_factory=dict)
     deletions: dict[str, Deletion] = field(default_factory=dict)
     etag: str = field(default_factory=new_etag)
-    _scripts: list[_PendingScript] = field(default_factory=list)
+    resize_scripts: ScriptQueue[ResizeScript] = field(default_factory=ScriptQueue)
+    commands: Commands = field(default_factory=Commands)
 
     @property
     def name(self) -> str:
@@ -160,26 +157,15 @@ class BatchAccount:
         new = plan_new_nodes(self, pool, targets, now, timeout)
         pool.start_resize(now, targets, timeout, option, new, self.settings)
 
-    def take_script(self, pool: Pool) -> ResizeScript | None:
-        """The script for the resize of ``pool`` that starts now, if there is one."""
-        for pending in self._scripts:
-            if pending.script.pool.lower() == pool.name.lower():
-                pending.left -= 1
-                if pending.left == 0:
-                    self._scripts.remove(pending)
-                return pending.script
-        return None
-
-    def add_script(self, script: ResizeScript) -> None:
-        """Keep a script for the next resizes of its pool, which need not exist yet."""
-        self._scripts.append(_PendingScript(script, script.resizes))
-
     def apply_incident(self, script: IncidentScript, now: datetime) -> int:
-        """Let something happen to nodes of a pool now; returns to how many.
+        """Let something happen to nodes of the pools that are meant; returns to how many.
 
-        :raises BatchServiceError: 404 ``PoolNotFound``.
+        :raises BatchServiceError: 404 ``PoolNotFound`` when no pool is meant.
         """
-        return self.pool(script.pool).apply_incident(script.incident, now, self.settings)
+        meant = [pool for pool in self.pools.values() if script.concerns(pool.name)]
+        if not meant:
+            raise not_found("Pool")
+        return sum(pool.apply_incident(script.incident, now, self.settings) for pool in meant)
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -216,7 +202,12 @@ class BatchAccount:
         jobs.sort(key=lambda job: -job.priority)
         waiting = [task for job in jobs for task in job.waiting_tasks()]
         if waiting:
-            schedule_tasks(waiting, pool.nodes, pool.spec.task_slots_per_node, pool.name, now)
+
+            def run(task: Task) -> CommandRun:
+                command = Command(pool.name, task.command_line, task.id, task.max_retries)
+                return self.commands.run(command, default=self.settings.task_duration)
+
+            schedule_tasks(waiting, pool.nodes, pool.spec.task_slots_per_node, pool.name, now, run)
 
     def _auto_scale(self, pool: Pool, now: datetime) -> None:
         """Evaluate the formula of a pool when its interval is over; a pool that is being resized waits."""

@@ -119,15 +119,18 @@ def script_pace(script: ResizeScript | None, pace: Pace) -> Pace:
     )
 
 
-def script_growth(script: ResizeScript | None, growth: Growth, cap: int | None, current: int) -> Growth:
+def script_growth(script: ResizeScript | None, growth: Growth, current: int, new: int, *, dedicated: bool) -> Growth:
     """The growth with what a script says about it.
 
-    :param cap: the size that the script lets this kind of nodes reach, if it says so.
-    :param current: how many nodes there are now.
+    :param current: how many nodes of this kind there are now.
+    :param new: how many nodes of the other kind the resize brings.
     """
     if script is None:
         return growth
-    room = None if cap is None else max(0, cap - current)
+    size = script.max_dedicated_nodes if dedicated else script.max_low_priority_nodes
+    caps = [max(0, size - current)] if size is not None else []
+    caps += [max(0, script.max_new_nodes - new)] if script.max_new_nodes is not None else []
+    room = min(caps, default=None)
     if script.error is not None:
         limit = Limit(room if room is not None else 0, script.error)
         return Growth(growth.word, growth.wanted, (*growth.limits, limit), growth.capacity)

@@ -247,8 +247,7 @@ async def list_node_files(request: Request) -> Response:
 async def node_file(request: Request, path: str) -> Response:
     """One file of a node."""
     _, node = _pool_and_node(request)
-    file = find_file(node_files(node, now_of(request)), path)
-    return file.download(str(request.url).split("?")[0], with_content=request.method == "GET")
+    return find_file(node_files(node, now_of(request)), path).answer(request)
 
 
 @_plane.get("/nodecounts")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from include.azure_simulator.batch.allocation import (
     script_growth,
     script_pace,
 )
+from include.azure_simulator.batch.pool_network import NODES_PER_PUBLIC_ADDRESS
 from include.azure_simulator.batch.pool_spec import InterNodeCommunication
 from include.azure_simulator.batch.pools import NewNodes, Pool, Targets
 from include.azure_simulator.batch.scripts import ScriptedError
@@ -36,21 +38,19 @@ def plan_new_nodes(account: BatchAccount, pool: Pool, targets: Targets, now: dat
     nothing = GrowthPlan((), now, ())
     if wanted[True] <= 0 and wanted[False] <= 0:
         return NewNodes(nothing, nothing, {})
-    script = account.take_script(pool)
+    script = account.resize_scripts.take(lambda script: script.concerns(pool.name))
     size = account.vm_size(pool.spec.vm_size)
     image = account.images.boot_image(pool.spec, size)
     speed = script_pace(script, _pace(account))
-    plans = {}
+    plans: dict[bool, GrowthPlan] = {}
     for dedicated, count in wanted.items():
         growth = Growth(
             word="dedicated" if dedicated else "Spot/Low-priority",
             wanted=count,
             limits=_limits(account, pool, targets, image.problem, size, dedicated=dedicated),
         )
-        cap = None
-        if script is not None:
-            cap = script.max_dedicated_nodes if dedicated else script.max_low_priority_nodes
-        growth = script_growth(script, growth, cap, pool.current(dedicated=dedicated))
+        new = sum(len(plan.arrivals) for plan in plans.values())
+        growth = script_growth(script, growth, pool.current(dedicated=dedicated), new, dedicated=dedicated)
         plans[dedicated] = plan_growth(growth, now, timeout, speed)
     outcomes = script.node_outcomes if script is not None else ()
     if image.outcome is not None:
@@ -86,7 +86,7 @@ def _limits(
         limits += _quota_limits(account, pool, size, dedicated=dedicated)
     if (image_limit := _image_limit(account, pool, dedicated=dedicated)) is not None:
         limits.append(image_limit)
-    return tuple(limits)
+    return (*limits, *_network_limits(account, pool, targets, dedicated=dedicated))
 
 
 def _communication_limit(account: BatchAccount, pool: Pool, targets: Targets, *, dedicated: bool) -> Limit:
@@ -96,25 +96,50 @@ def _communication_limit(account: BatchAccount, pool: Pool, targets: Targets, *,
         if account.user_subscription
         else settings.inter_node_limit_batch_service
     )
-    others = targets.low_priority if dedicated else targets.dedicated
+    others = _others(pool, targets, dedicated=dedicated)
     return Limit(max(0, most - others - pool.current(dedicated=dedicated)), COMMUNICATION_LIMIT)
 
 
+def _others(pool: Pool, targets: Targets, *, dedicated: bool) -> int:
+    """The nodes of the other kind that a limit on both kinds counts: dedicated ones come first."""
+    return min(pool.current(dedicated=False), targets.low_priority) if dedicated else targets.dedicated
+
+
 def _image_limit(account: BatchAccount, pool: Pool, *, dedicated: bool) -> Limit | None:
-    """What the limit on the nodes of all pools of one custom image leaves, when there is one (a switch)."""
-    settings, image = account.settings, pool.spec.image.id
+    """What the limit on the nodes of all pools of one custom image, or of images of one snapshot, leaves (a switch)."""
+    settings = account.settings
     most = settings.custom_image_dedicated_limit if dedicated else settings.custom_image_low_priority_limit
-    if most is None or image is None:
+    if most is None or pool.spec.image.publisher is not None:
         return None
+    origins = account.images.origins(pool.spec.image)
     others = sum(
         other.reserved(dedicated=dedicated)
         for other in account.pools.values()
-        if other is not pool and (other.spec.image.id or "").lower() == image.lower()
+        if other is not pool and not origins.isdisjoint(account.images.origins(other.spec.image))
     )
     error = ScriptedError(
-        code="AllocationFailed", message=f"Pools on one custom image can have at most {most} nodes together"
+        code="AllocationFailed",
+        message=f"Pools on one custom image, or on images of one snapshot, can have at most {most} nodes together",
     )
     return Limit(max(0, most - others - pool.current(dedicated=dedicated)), error)
+
+
+def _network_limits(account: BatchAccount, pool: Pool, targets: Targets, *, dedicated: bool) -> list[Limit]:
+    """What inbound NAT pools (a switch) and the pool's own public addresses leave."""
+    network, present, limits = pool.spec.network, pool.current(dedicated=dedicated), []
+    others = _others(pool, targets, dedicated=dedicated)
+    most = account.settings.inbound_nat_node_limit
+    if network.nat_pools and most is not None:
+        error = ScriptedError(
+            code="AllocationFailed", message=f"A pool with inbound NAT pools can have at most {most} nodes"
+        )
+        limits.append(Limit(max(0, most - others - present), error))
+    if (addresses := network.public_addresses) is not None:
+        left = max(0, addresses - math.ceil(others / NODES_PER_PUBLIC_ADDRESS))
+        text = f"{NODES_PER_PUBLIC_ADDRESS} dedicated or Spot nodes can be allocated for each public IP address"
+        error = ScriptedError(code="AllocationFailed", message=text)
+        limits.append(Limit(max(0, left * NODES_PER_PUBLIC_ADDRESS - present), error))
+    return limits
 
 
 def _subscription_limits(account: BatchAccount, pool: Pool, size: VmSize, *, dedicated: bool) -> list[Limit]:

@@ -136,6 +136,12 @@ class ImageRules:
         problem = None if size is None else _cannot_boot(version_found, spec, size)
         return BootImage({"id": version_found.id}, problem, self._outcome(version_found, spec))
 
+    def origins(self, image: ImageReference) -> frozenset[str]:
+        """The custom image that new nodes boot from now, with all that it was made from down to its snapshots."""
+        version = self._version(image) if image.id is not None and not image.is_managed_image else None
+        resource_id = version.id if version is not None else image.id
+        return self.world.compute.origins(resource_id) if resource_id is not None else frozenset()
+
     @property
     def _settings(self) -> BatchSettings:
         return self.world.settings.batch

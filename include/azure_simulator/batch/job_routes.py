@@ -13,7 +13,7 @@ from include.azure_simulator.batch.errors import (
     invalid_body,
     invalid_value,
 )
-from include.azure_simulator.batch.files import find_file, task_files
+from include.azure_simulator.batch.files import TextFile, find_file, task_files
 from include.azure_simulator.batch.http import (
     DataPlaneRoute,
     account_of,
@@ -151,7 +151,7 @@ async def list_tasks(request: Request) -> Response:
 async def create_task(request: Request) -> Response:
     """Add a task."""
     account, job, now = account_of(request), _job(request), now_of(request)
-    task = job.add_task(await body_of(request), now, account.settings)
+    task = job.add_task(await body_of(request), now)
     account.settle(now)
     return _task_written(request, job, task, 201)
 
@@ -218,15 +218,15 @@ async def list_task_files(request: Request) -> Response:
     """The files of a task."""
     job, task = _job_and_task(request)
     url = f"{account_url(request)}/jobs/{job.id}/tasks/{task.id}/files"
-    return data_plane_list(request, [file.listed(url, version_of(request)) for file in task_files(task)], "files")
+    files = _files(request, task)
+    return data_plane_list(request, [file.listed(url, version_of(request)) for file in files], "files")
 
 
 @plane.api_route("/jobs/{job_id}/tasks/{task_id}/files/{path:path}", methods=["GET", "HEAD"])
 async def task_file(request: Request, path: str) -> Response:
     """One file of a task."""
     _, task = _job_and_task(request)
-    file = find_file(task_files(task), path)
-    return file.download(str(request.url).split("?")[0], with_content=request.method == "GET")
+    return find_file(_files(request, task), path).answer(request)
 
 
 _SERVER_JOB = frozenset(
@@ -266,10 +266,14 @@ def _job_and_task(request: Request) -> tuple[Job, Task]:
     return job, job.task(request.path_params["task_id"])
 
 
+def _files(request: Request, task: Task) -> list[TextFile]:
+    return task_files(task, now_of(request), account_of(request).settings.gone_files_code)
+
+
 def _add_one(request: Request, job: Job, body: JsonObject) -> JsonObject:
-    account, now, base = account_of(request), now_of(request), account_url(request)
+    base = account_url(request)
     try:
-        task = job.add_task(body, now, account.settings)
+        task = job.add_task(body, now_of(request))
     except BatchServiceError as error:
         message: JsonObject = {"lang": "en-us", "value": error.message}
         return {

@@ -9,9 +9,12 @@ from pydantic import JsonValue
 from include.azure_simulator.batch.jobs import Job, JobState
 from include.azure_simulator.batch.pool_spec import without_secrets
 from include.azure_simulator.batch.schedules import JobSchedule
-from include.azure_simulator.batch.tasks import Task, TaskState
+from include.azure_simulator.batch.tasks import Task, TaskFailure, TaskState
 from include.azure_simulator.batch.views import failure_info, plain_etag
 from include.azure_simulator.resources import JsonObject, timestamp
+
+_STOPPED_BY_BATCH = 0xC000013A - 2**32
+"""Exit code of a task that ran for too long (article on error handling), as the 32-bit number of the API."""
 
 
 def job_body(job: Job, base: str) -> JsonObject:
@@ -119,13 +122,10 @@ def schedule_body(schedule: JobSchedule, base: str) -> JsonObject:
 
 
 def _ended(task: Task) -> JsonObject:
-    if task.failure is not None:
-        failure: JsonObject = {
-            "category": "usererror",
-            "code": task.failure.value,
-            "message": "The task was ended by user request",
-        }
-        return {"result": "failure", "failureInfo": failure}
+    if task.failure is TaskFailure.TIME_LIMIT:
+        return {"exitCode": _STOPPED_BY_BATCH, **_task_ended("servererror", "The task exceeded its maxWallClockTime")}
+    if task.failure is TaskFailure.ENDED or task.run is None:
+        return _task_ended("usererror", "The task was ended by user request")
     ended: JsonObject = {
         "exitCode": task.run.exit_code,
         "retryCount": task.run.retries,
@@ -134,3 +134,7 @@ def _ended(task: Task) -> JsonObject:
     if task.run.exit_code:
         ended["failureInfo"] = failure_info(task.run.exit_code)
     return ended
+
+
+def _task_ended(category: str, message: str) -> JsonObject:
+    return {"result": "failure", "failureInfo": {"category": category, "code": "TaskEnded", "message": message}}

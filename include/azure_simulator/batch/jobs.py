@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import cast
 
-from include.azure_simulator.batch.commands import run_command
+from pydantic import TypeAdapter, ValidationError
+
 from include.azure_simulator.batch.errors import (
     BatchServiceError,
     already_exists,
@@ -41,6 +42,7 @@ class DisableTasks(StrEnum):
     WAIT = "wait"
 
 
+_DURATION = TypeAdapter(timedelta)
 _CHANGEABLE = frozenset(
     {
         "priority",
@@ -133,7 +135,7 @@ class Job:
 
     # -- what users do -------------------------------------------------------------------------------------------------
 
-    def add_task(self, body: JsonObject, now: datetime, settings: BatchSettings) -> Task:
+    def add_task(self, body: JsonObject, now: datetime) -> Task:
         """Add a task.
 
         :raises BatchServiceError: 409 ``TaskExists``, ``JobCompleted``, 400 for a bad body.
@@ -146,12 +148,15 @@ class Job:
         if task_id.lower() in self.tasks:
             raise already_exists("Task")
         constraints = cast(JsonObject, body.get("constraints") or {})
-        retries = constraints.get("maxTaskRetryCount", 0)
-        run = run_command(
-            command, default=settings.task_duration, max_retries=retries if isinstance(retries, int) else 0
+        retries, slots = constraints.get("maxTaskRetryCount", 0), body.get("requiredSlots", 1)
+        task = Task(
+            task_id,
+            body,
+            now,
+            slots=slots if isinstance(slots, int) else 1,
+            max_retries=retries if isinstance(retries, int) else 0,
+            time_limit=_time_limit(constraints),
         )
-        slots = body.get("requiredSlots", 1)
-        task = Task(task_id, body, now, run, slots=slots if isinstance(slots, int) else 1)
         self.tasks[task_id.lower()] = task
         return task
 
@@ -281,6 +286,14 @@ class Job:
             self.state, ("OperationInvalidForCurrentState", "The operation is not valid in the state of the job.")
         )
         return BatchServiceError(409, code, message, [("CurrentState", self.state.value)])
+
+
+def _time_limit(constraints: JsonObject) -> timedelta | None:
+    value = constraints.get("maxWallClockTime")
+    try:
+        return None if value is None else _DURATION.validate_python(value)
+    except ValidationError as error:
+        raise invalid_value("maxWallClockTime", value, "A duration in ISO 8601 is expected.") from error
 
 
 def new_job(body: JsonObject, now: datetime) -> Job:

@@ -11,25 +11,34 @@ from include.azure_simulator.batch.pools import Pool
 from include.azure_simulator.batch.settings import BatchSettings
 from include.azure_simulator.resources import JsonObject
 
-_CAN_REBOOT = frozenset(
-    {NodeState.IDLE, NodeState.RUNNING, NodeState.START_TASK_FAILED, NodeState.OFFLINE, NodeState.UNUSABLE}
-)
+_REFUSALS = {
+    NodeState.CREATING: ("NodeBeingCreated", "The specified node is being created."),
+    NodeState.STARTING: ("NodeBeingStarted", "The specified node is being started."),
+    NodeState.REBOOTING: ("NodeBeingRebooted", "The specified node is being rebooted."),
+    NodeState.REIMAGING: ("NodeBeingReimaged", "The specified node is being reimaged."),
+    NodeState.UNUSABLE: ("NodeStateUnusable", "The state of the specified node is unusable."),
+}
+"""Codes of the states that have one of their own (Batch status and error codes)."""
 
 
 def reboot(pool: Pool, node: Node, body: JsonObject, now: datetime, settings: BatchSettings) -> None:
-    """Reboot a node; its start task runs again. A node that was bad when it came stays bad.
+    """Reboot a node; its start task runs again. A node that was bad when it came stays bad, unless reboots cure it.
 
-    :raises BatchServiceError: 409 in a state that cannot be rebooted.
+    :raises BatchServiceError: 409 in a state that cannot be rebooted (a switch).
     """
     option = _option(body, "nodeRebootOption")
-    if node.state(now) not in _CAN_REBOOT:
-        raise BatchServiceError(
-            409,
-            "OperationInvalidForCurrentState",
-            "The specified operation is not valid for the current state of the node.",
-            [("CurrentState", node.state(now).value)],
+    state = node.state(now)
+    if state not in settings.reboot_states:
+        code, message = _REFUSALS.get(
+            state,
+            (
+                "OperationInvalidForCurrentState",
+                "The specified operation is not valid for the current state of the node.",
+            ),
         )
+        raise BatchServiceError(409, code, message, [("CurrentState", state.value)])
     _let_tasks_go(node, option, now)
+    node.count_reboot(now)
     boot(node, now, pool.boot_plan(settings), from_state=NodeState.REBOOTING, first=settings.node_reboot)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -99,16 +99,19 @@ class StartTaskRun:
     ended: datetime
     exit_code: int
     retries: int
+    stdout: str | None
+    stderr: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """A node is in ``state`` from ``started`` until ``ends`` (``None``: for good)."""
+    """A node is in ``state`` from ``started`` until ``ends`` (``None``: for good, or until reboots cure it)."""
 
     state: NodeState
     started: datetime
     ends: datetime | None
     error: ScriptedError | None = None
+    cured_by_reboots: int | None = None
 
     def active(self, now: datetime) -> bool:
         """Whether it lasts at ``now``."""
@@ -132,6 +135,7 @@ class Node:
     start_task: JsonObject | None = None
     start_task_run: StartTaskRun | None = None
     outcome: NodeOutcome | None = None
+    reboots: int = 0
     disturbances: list[Disturbance] = field(default_factory=list)
     scheduling_disabled: bool = False
     draining: bool = False
@@ -206,6 +210,23 @@ class Node:
             self.booted = disturbance.ends
             self.phases += [Phase(disturbance.ends, NodeState.STARTING), Phase(ready, NodeState.IDLE)]
 
+    def count_reboot(self, now: datetime) -> None:
+        """Note a reboot at ``now``: enough of them cure a node that came up bad or got unusable."""
+        for disturbance in tuple(self.disturbances):
+            if disturbance.state is NodeState.UNUSABLE and disturbance.ends is None and disturbance.active(now):
+                self.disturbances.remove(disturbance)
+                self.reboots = 0
+                self.outcome = NodeOutcome(
+                    state=NodeFate.UNUSABLE,
+                    nodes=1,
+                    error=disturbance.error,
+                    cured_by_reboots=disturbance.cured_by_reboots,
+                )
+        self.reboots += 1
+        enough = self.outcome.cured_by_reboots if self.outcome is not None else None
+        if enough is not None and self.reboots >= enough:
+            self.outcome = None
+
     def _phase(self, now: datetime) -> Phase:
         for phase in reversed(self.phases):
             if phase.at <= now:
@@ -215,11 +236,11 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class BootPlan:
-    """How nodes boot: the times, the start task with its outcome, and whether they wait for it."""
+    """How nodes boot: the times, the start task, what it comes to on the next node, and whether nodes wait for it."""
 
     times: BootTimes
     start_task: JsonObject | None
-    start_task_run: CommandRun | None
+    run_start_task: Callable[[], CommandRun | None]
     wait_for_success: bool
 
 
@@ -240,13 +261,14 @@ def boot(node: Node, at: datetime, plan: BootPlan, *, from_state: NodeState, fir
         node.phases = [*phases, Phase(agent_up, NodeState.UNUSABLE)]
         return
     failed = node.outcome is not None and node.outcome.state is NodeFate.START_TASK_FAILED
-    if plan.start_task_run is None and not failed:
+    run = plan.run_start_task()
+    if run is None and not failed:
         node.phases = [*phases, Phase(agent_up, NodeState.IDLE)]
         return
-    run = plan.start_task_run or CommandRun(timedelta(0), 0, 0)
+    run = run or CommandRun(timedelta(0), 0, 0)
     exit_code = node.outcome.exit_code if failed and node.outcome is not None else run.exit_code
     ended = agent_up + run.duration * factor
-    node.start_task_run = StartTaskRun(agent_up, ended, exit_code, run.retries)
+    node.start_task_run = StartTaskRun(agent_up, ended, exit_code, run.retries, run.stdout, run.stderr)
     if not plan.wait_for_success and not failed:
         node.phases = [*phases, Phase(agent_up, NodeState.IDLE)]
         return

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from include.azure_simulator.batch.pool_network import NetworkConfiguration
 from include.azure_simulator.batch.wire import Wire, WireEnum
 from include.azure_simulator.resources import JsonObject
 
@@ -238,7 +239,7 @@ class PoolSpec(Wire):
     deployment_configuration: DeploymentConfiguration
     scale_settings: ScaleSettings = ScaleSettings()
     inter_node_communication: InterNodeCommunication = InterNodeCommunication.DISABLED
-    network_configuration: JsonObject | None = None
+    network_configuration: NetworkConfiguration | None = None
     task_slots_per_node: Annotated[int, Field(ge=1, le=256)] = 1
     task_scheduling_policy: TaskSchedulingPolicy = TaskSchedulingPolicy()
     user_accounts: list[JsonObject] | None = None
@@ -252,6 +253,11 @@ class PoolSpec(Wire):
     def machine(self) -> VirtualMachineConfiguration:
         """The virtual machine configuration."""
         return self.deployment_configuration.virtual_machine_configuration
+
+    @property
+    def network(self) -> NetworkConfiguration:
+        """The network configuration; a pool without one has one that says nothing."""
+        return self.network_configuration or NetworkConfiguration()
 
     @property
     def image(self) -> ImageReference:

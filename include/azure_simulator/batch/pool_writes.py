@@ -18,6 +18,7 @@ from include.azure_simulator.batch.errors import (
 )
 from include.azure_simulator.batch.nodes import Node, NodeState, Phase, boot
 from include.azure_simulator.batch.older_versions import NEWEST_API, with_nested_storage_types
+from include.azure_simulator.batch.pool_network import RESERVED_BEFORE_2024_07
 from include.azure_simulator.batch.pool_spec import (
     CHANGEABLE_WITH_NODES,
     POOL_NAME,
@@ -71,7 +72,7 @@ def create_pool(
     _check_surroundings(account, spec, _ALL, shared_key=shared_key)
     if len(account.pools) >= account.facts.pool_quota:
         raise BatchServiceError(409, "PoolQuotaReached", "The account has reached its quota of pools.")
-    pool = Pool(name=name, spec=spec, created=now, identity=identity, tags=tags)
+    pool = Pool(name=name, spec=spec, created=now, commands=account.commands, identity=identity, tags=tags)
     account.pools[name.lower()] = pool
     _apply_scale(account, pool, now)
     return pool
@@ -230,10 +231,10 @@ def remove_nodes(account: BatchAccount, pool: Pool, body: JsonObject, now: datet
         raise invalid_body(f"The property '{min(unknown)}' does not exist.")
     by_id = {node.id: node for node in pool.nodes}
     nodes: list[Node] = []
-    for name in names:
-        if str(name) not in by_id:
-            raise BatchServiceError(404, "NodeNotFound", "The specified node does not exist.", [("NodeId", str(name))])
-        nodes.append(by_id[str(name)])
+    for name in dict.fromkeys(map(str, names)):
+        if name not in by_id:
+            raise BatchServiceError(404, "NodeNotFound", "The specified node does not exist.", [("NodeId", name)])
+        nodes.append(by_id[name])
     limits = {name: value for name, value in body.items() if name != "nodeList"}
     fixed = parse(FixedScale, {"targetDedicatedNodes": 0, **limits})
     pool.remove_nodes(nodes, now, fixed.resize_timeout, fixed.node_deallocation_option, account.settings)
@@ -270,7 +271,12 @@ def read_spec(account: BatchAccount, properties: Mapping[str, JsonValue], versio
         writable = {name: value for name, value in writable.items() if name not in REMOVED}
     if version < NEWEST_API:
         writable = with_nested_storage_types(writable)
-    return parse(PoolSpec, writable)
+    spec = parse(PoolSpec, writable)
+    if version < _PATCH_OF_EVERYTHING_SINCE:
+        for endpoint in spec.network.nat_pools:
+            if endpoint.backend_port in RESERVED_BEFORE_2024_07:
+                raise invalid_value("backendPort", endpoint.backend_port, "The port is reserved.")
+    return spec
 
 
 def _refuses_removed(account: BatchAccount, version: str) -> bool:
@@ -292,7 +298,14 @@ def seed_pool(account: BatchAccount, section: PoolSection, now: datetime) -> Poo
     """A pool of a world file: it has reached its targets long ago."""
     spec = read_spec(account, section.properties, NEWEST_API)
     born = now - _SEEDED_NODE_AGE
-    pool = Pool(name=section.name, spec=spec, created=born, identity=section.identity, tags=section.tags)
+    pool = Pool(
+        name=section.name,
+        spec=spec,
+        created=born,
+        commands=account.commands,
+        identity=section.identity,
+        tags=section.tags,
+    )
     account.pools[section.name.lower()] = pool
     if spec.scale_settings.auto_scale is not None:
         pool.auto_scale_enabled_at = born

@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from include.azure_simulator.batch.allocation import (
     RESIZE_STOPPED,
     GrowthPlan,
 )
 from include.azure_simulator.batch.autoscale import AutoScaleRun
-from include.azure_simulator.batch.commands import run_command
+from include.azure_simulator.batch.commands import Command, CommandRun, Commands
 from include.azure_simulator.batch.nodes import BootPlan, BootTimes, Disturbance, Node, NodeState, boot
 from include.azure_simulator.batch.planes import start_task_to_data_plane
 from include.azure_simulator.batch.pool_spec import (
@@ -30,10 +29,8 @@ from include.azure_simulator.batch.scripts import (
     ResizeScript,
     ScriptedError,
 )
+from include.azure_simulator.batch.settings import BatchSettings, LoweredBy
 from include.azure_simulator.resources import JsonObject, new_etag
-
-if TYPE_CHECKING:
-    from include.azure_simulator.batch.settings import BatchSettings
 
 
 class AllocationState(StrEnum):
@@ -102,12 +99,13 @@ class Pool:
     """A pool of an account. ``name`` keeps the case that it was made with.
 
     ``low_priority`` is the wire's word for Spot nodes. Times are simulated. :meth:`settle` brings the pool to a
-    moment and has to be called before anything is read.
+    moment and has to be called before anything is read. ``commands`` says what start tasks come to.
     """
 
     name: str
     spec: PoolSpec
     created: datetime
+    commands: Commands
     identity: JsonObject | None = None
     tags: dict[str, str] | None = None
     nodes: list[Node] = field(default_factory=list)
@@ -211,17 +209,20 @@ class Pool:
         option: NodeDeallocationOption | None,
         settings: BatchSettings,
     ) -> None:
-        """Take these nodes out: a resize whose targets are what is left."""
+        """Take these nodes out: a resize whose targets are so much lower than the size or the targets (a switch)."""
+        before = Targets(self.current(dedicated=True), self.current(dedicated=False))
+        if settings.remove_nodes_lowers is LoweredBy.TARGETS and self.resize is not None:
+            before = self.resize.targets
         kept = Targets(
-            self.current(dedicated=True) - sum(node.is_dedicated for node in nodes),
-            self.current(dedicated=False) - sum(not node.is_dedicated for node in nodes),
+            max(0, before.dedicated - sum(node.is_dedicated for node in nodes)),
+            max(0, before.low_priority - sum(not node.is_dedicated for node in nodes)),
         )
-        before = StaleView(
+        stale = StaleView(
             now + settings.steady_after_resize_request, self.allocation_state, self.allocation_since, self.resize
         )
         chosen = option or NodeDeallocationOption.REQUEUE
         self.resize = Resize(kept, timeout, chosen, now, (), now, {}, None, deque(), {True: deque(), False: deque()})
-        self._begin(now, before)
+        self._begin(now, stale)
         self.release(nodes, now, chosen, settings)
 
     def release(
@@ -277,15 +278,19 @@ class Pool:
         """How a node of this pool boots, with the start task of now."""
         task = self.spec.start_task
         default = settings.node_start_task if script is None or script.start_task is None else script.start_task
-        run = None
-        if task is not None:
-            run = run_command(task.command_line, default=default, max_retries=task.max_task_retry_count)
+
+        def run_start_task() -> CommandRun | None:
+            if task is None:
+                return None
+            command = Command(self.name, task.command_line, max_retries=task.max_task_retry_count)
+            return self.commands.run(command, default=default)
+
         starting = settings.node_starting if script is None or script.starting is None else script.starting
         creating = settings.node_creating if script is None or script.creating is None else script.creating
         return BootPlan(
             times=BootTimes(creating, starting, settings.node_spread),
             start_task=start_task_to_data_plane(task.to_json()) if task else None,
-            start_task_run=run,
+            run_start_task=run_start_task,
             wait_for_success=task.wait_for_success if task else True,
         )
 
@@ -298,7 +303,8 @@ class Pool:
         ends = None if incident.recovers_after is None else now + incident.recovers_after
         times = self.boot_plan(settings).times
         for node in hit:
-            node.disturb(Disturbance(NodeState(incident.state.value), now, ends, incident.error), times)
+            state = NodeState(incident.state.value)
+            node.disturb(Disturbance(state, now, ends, incident.error, incident.cured_by_reboots), times)
             node.lose_tasks(now)
         return len(hit)
 

@@ -8,8 +8,19 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from include.azure_simulator.batch.nodes import NodeState
+
 Positive = Annotated[timedelta, Field(gt=timedelta(0))]
 NotNegative = Annotated[timedelta, Field(ge=timedelta(0))]
+
+
+DEFAULT_REBOOT_STATES = (
+    NodeState.IDLE,
+    NodeState.RUNNING,
+    NodeState.OFFLINE,
+    NodeState.START_TASK_FAILED,
+    NodeState.UNUSABLE,
+)
 
 
 class MissingImageCode(StrEnum):
@@ -24,6 +35,20 @@ class SpecializedImage(StrEnum):
 
     REFUSE = "refuse"
     UNUSABLE_NODES = "unusable_nodes"
+
+
+class LoweredBy(StrEnum):
+    """What the targets of a pool are after nodes were removed by name: so many fewer than it had, or than it wanted."""
+
+    SIZE = "size"
+    TARGETS = "targets"
+
+
+class GoneFilesCode(StrEnum):
+    """What the files of a task are when the node that it ran on has left its pool."""
+
+    NODE_NOT_FOUND = "NodeNotFound"
+    TASK_FILES_UNAVAILABLE = "TaskFilesUnavailable"
 
 
 class BatchSettings(BaseModel):
@@ -74,9 +99,11 @@ class BatchSettings(BaseModel):
     """Nodes of a pool with inter-node communication, nodes in the user's subscription (quota article)."""
 
     custom_image_dedicated_limit: Annotated[int, Field(ge=0)] | None = None
-    """Dedicated nodes of all pools on one custom image: 2,000 in the quota article, none in that of gallery images."""
+    """Dedicated nodes of all pools on one image or snapshot: 2,000 in the quota article; none in that of galleries."""
     custom_image_low_priority_limit: Annotated[int, Field(ge=0)] | None = None
-    """Spot nodes of all pools on one custom image: 1,000 in the quota article."""
+    """Spot nodes of all pools on one image or snapshot: 1,000 in the quota article."""
+    inbound_nat_node_limit: Annotated[int, Field(ge=0)] | None = None
+    """Nodes of a pool with inbound NAT pools: the article on custom images says "may be reduced", and no number."""
 
     # -- switches ------------------------------------------------------------------------------------------------------
     legacy_managed_image_pools: bool = False
@@ -105,6 +132,12 @@ class BatchSettings(BaseModel):
     """Batch takes generalized images only; whether it says so at once or its nodes never come up is not published."""
     drain_timeout_code: str = "AllocationTimedout"
     """Resize error when running tasks outlive ``resizeTimeout`` of a shrinking pool: this or ``RemoveNodesFailed``."""
+    remove_nodes_lowers: LoweredBy = LoweredBy.SIZE
+    """New targets when nodes are removed from a pool below its targets: its ``size`` or ``targets``, less the nodes."""
+    reboot_states: tuple[NodeState, ...] = DEFAULT_REBOOT_STATES
+    """States that can be rebooted. API reference: idle, running; articles reboot bad nodes; users report refusals."""
+    gone_files_code: GoneFilesCode = GoneFilesCode.NODE_NOT_FOUND
+    """Code of the files of a task whose node has left: this (404) or ``TaskFilesUnavailable`` (409); not published."""
     low_priority_quota_code: str = "AccountLowPriorityCoreQuotaReached"
     """This or ``AccountSpotCoreQuotaReached``."""
     subscription_quota_code: str = "OperationNotAllowed"

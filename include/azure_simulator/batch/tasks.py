@@ -1,11 +1,11 @@
-"""Tasks: nothing is executed, a task takes the time and ends with the exit code that its command line names."""
+"""Tasks: nothing is executed, a task takes the time and ends with the exit code that its command comes to."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from include.azure_simulator.batch.commands import CommandRun
@@ -24,18 +24,25 @@ class TaskState(StrEnum):
 class TaskFailure(StrEnum):
     """Why a task failed that its own exit code did not fail."""
 
-    ENDED = "TaskEnded"
+    ENDED = "ended by a user or with its node"
+    TIME_LIMIT = "ran for longer than maxWallClockTime"
 
 
 @dataclass(slots=True)
 class Task:
-    """A task of a job. ``body`` is what the user sent; ``run`` what its command line will do."""
+    """A task of a job. ``body`` is what the user sent.
+
+    :param time_limit: ``maxWallClockTime`` of its constraints.
+    :param run: what its command comes to, known as soon as it starts.
+    """
 
     id: str
     body: JsonObject
     created: datetime
-    run: CommandRun
     slots: int = 1
+    max_retries: int = 0
+    time_limit: timedelta | None = None
+    run: CommandRun | None = None
     state: TaskState = TaskState.ACTIVE
     since: datetime = field(init=False)
     previous: tuple[TaskState, datetime] | None = None
@@ -52,33 +59,46 @@ class Task:
         self.since = self.created
 
     @property
+    def command_line(self) -> str:
+        """What the task runs."""
+        return str(self.body["commandLine"])
+
+    @property
     def exit_code(self) -> int | None:
         """The exit code, once the task has completed by itself."""
-        return self.run.exit_code if self.state is TaskState.COMPLETED and self.failure is None else None
+        if self.run is None or self.state is not TaskState.COMPLETED or self.failure is not None:
+            return None
+        return self.run.exit_code
 
     @property
     def succeeded(self) -> bool:
         """Whether the task has completed with exit code 0."""
         return self.exit_code == 0
 
-    def start(self, node: Node, pool_name: str, at: datetime) -> None:
-        """Run on a node from ``at`` on."""
-        self.node, self.pool_name, self.started, self.ends = node, pool_name, at, at + self.run.duration
+    def start(self, node: Node, pool_name: str, at: datetime, run: CommandRun) -> datetime:
+        """Run on a node from ``at`` on; returns when the task ends if nothing happens to it."""
+        too_long = self.time_limit is not None and run.duration > self.time_limit
+        ends = at + (self.time_limit if too_long and self.time_limit is not None else run.duration)
+        self.node, self.pool_name, self.run, self.started, self.ends = node, pool_name, run, at, ends
+        self.failure = None
         self._enter(TaskState.RUNNING, at)
         node.tasks.append(self)
         node.changed_at = at
+        return ends
 
     def finish(self) -> None:
-        """End as the command line says, at the time that it says."""
-        if self.ends is None:
+        """End as the command says, or because the time limit is over, at the time when that is."""
+        if self.ends is None or self.started is None or self.run is None:
             raise ValueError(f"task {self.id} does not run")
+        if self.ends < self.started + self.run.duration:
+            self.failure = TaskFailure.TIME_LIMIT
         self._leave_node(self.ends)
         self._enter(TaskState.COMPLETED, self.ends)
 
     def requeue(self, at: datetime) -> None:
         """Lose the node; wait for another one."""
         self._leave_node(at)
-        self.node = self.pool_name = self.started = self.ends = None
+        self.node = self.pool_name = self.run = self.started = self.ends = None
         self.requeues += 1
         self.requeued_at = at
         self._enter(TaskState.ACTIVE, at)
@@ -94,7 +114,7 @@ class Task:
 
     def reactivate(self, at: datetime) -> None:
         """Run again after a failure."""
-        self.node = self.pool_name = self.started = self.ends = self.failure = None
+        self.node = self.pool_name = self.run = self.started = self.ends = self.failure = None
         self._enter(TaskState.ACTIVE, at)
 
     def _enter(self, state: TaskState, at: datetime) -> None:
@@ -109,7 +129,7 @@ class Task:
         self.node.changed_at = at
         if at == self.ends:
             self.node.tasks_run += 1
-            self.node.tasks_succeeded += self.run.exit_code == 0
+            self.node.tasks_succeeded += self.failure is None and self.run is not None and self.run.exit_code == 0
 
 
 def finish_tasks(tasks: Iterable[Task], now: datetime) -> None:
@@ -120,12 +140,19 @@ def finish_tasks(tasks: Iterable[Task], now: datetime) -> None:
 
 
 def schedule_tasks(
-    waiting: list[Task], nodes: Iterable[Node], slots_per_node: int, pool_name: str, now: datetime
+    waiting: list[Task],
+    nodes: Iterable[Node],
+    slots_per_node: int,
+    pool_name: str,
+    now: datetime,
+    run: Callable[[Task], CommandRun],
 ) -> None:
     """Give waiting tasks, in order, to the node that is free first, as far as that lies before ``now``.
 
     A task that starts and ends before ``now`` frees its node for the next one, so that a clock that jumps comes to the
     same result as one that ticks.
+
+    :param run: says what the command of a task that starts comes to.
     """
     free: list[tuple[datetime, int, int, Node]] = []
     for node in nodes:
@@ -145,8 +172,7 @@ def schedule_tasks(
             if not taken:
                 continue
         start = max(taken[-1][0], task.since)
-        task.start(taken[-1][3], pool_name, start)
-        ends = start + task.run.duration
+        ends = task.start(taken[-1][3], pool_name, start, run(task))
         if ends <= now:
             task.finish()
         for _, index, slot, node in taken:

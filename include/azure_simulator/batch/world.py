@@ -14,7 +14,7 @@ from include.azure_simulator.batch.errors import BatchServiceError
 from include.azure_simulator.batch.nodes import NodeState
 from include.azure_simulator.batch.pool_writes import seed_pool
 from include.azure_simulator.batch.pools import Pool
-from include.azure_simulator.batch.scripts import IncidentScript, ResizeScript
+from include.azure_simulator.batch.scripts import CommandScript, IncidentScript, ResizeScript
 from include.azure_simulator.batch.section import AccountSection, BatchSection
 from include.azure_simulator.compute.sizes import SPOT_CORES
 from include.azure_simulator.errors import ArmError
@@ -115,7 +115,7 @@ class BatchWorld:
         )
 
     def script_allocation(self, document: Mapping[str, JsonValue]) -> JsonObject:
-        """Script the next resizes of a pool, or let something happen to its nodes; see :mod:`.scripts` for the JSON.
+        """Script the next resizes of pools, or let something happen to their nodes; see :mod:`.scripts` for the JSON.
 
         :returns: what was understood, and with an incident the number of nodes that it hit.
         :raises pydantic.ValidationError: for a document that is not valid.
@@ -129,11 +129,41 @@ class BatchWorld:
                 hit = self._required_account(incident.account).apply_incident(incident, now)
             except BatchServiceError as error:
                 raise error.as_arm() from error
-            return {**incident.model_dump(mode="json", exclude_none=True), "nodes_hit": hit}
+            return {**incident.to_json(), "nodes_hit": hit}
         script = ResizeScript.model_validate(dict(document))
-        self._required_account(script.account).add_script(script)
-        dumped: JsonObject = script.model_dump(mode="json", exclude_none=True)
-        return dumped
+        self._required_account(script.account).resize_scripts.add(script, script.resizes)
+        return script.to_json()
+
+    def script_command(self, document: Mapping[str, JsonValue]) -> JsonObject:
+        """Script what the next commands on nodes come to; see :mod:`.scripts` for the JSON.
+
+        :returns: what was understood.
+        :raises pydantic.ValidationError: for a document that is not valid.
+        :raises ArmError: 404 for an account that does not exist.
+        """
+        self.settle(self._world.clock.now())
+        script = CommandScript.model_validate(dict(document))
+        self._required_account(script.account).commands.scripts.add(script, script.count)
+        return script.to_json()
+
+    def allocation_scripts(self) -> list[JsonObject]:
+        """The scripts that wait for resizes, and how many resizes each is left for."""
+        return [script for account in self.accounts.values() for script in account.resize_scripts.to_json()]
+
+    def command_scripts(self) -> list[JsonObject]:
+        """The scripts that wait for commands, and how many commands each is left for."""
+        return [script for account in self.accounts.values() for script in account.commands.scripts.to_json()]
+
+    def clear_allocation_scripts(self) -> None:
+        """Forget the scripts that wait for resizes."""
+        for account in self.accounts.values():
+            account.resize_scripts.clear()
+
+    def clear_command_scripts(self) -> None:
+        """Forget the scripts that wait for commands."""
+        self.settle(self._world.clock.now())
+        for account in self.accounts.values():
+            account.commands.scripts.clear()
 
     def _required_account(self, name: str | None) -> BatchAccount:
         if (found := self.account(name)) is None:

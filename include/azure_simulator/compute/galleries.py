@@ -127,7 +127,8 @@ class ImageVersion(Resource):
 
     ``source_ids`` are the resources that it was made from, the OS disk first; ``data_disks`` are sizes in GiB by LUN;
     ``replicas`` are by normalised region. ``base_image`` is the marketplace image that the machine behind it was made
-    from: publisher, offer and SKU in lower case, where the sources told.
+    from: publisher, offer and SKU in lower case, where the sources told. ``origins`` are the images and versions that
+    it was made from, down to their snapshots: their ids in lower case.
     """
 
     definition: ImageDefinition
@@ -147,6 +148,7 @@ class ImageVersion(Resource):
     allow_deletion_of_replicated_locations: bool
     validated_at: datetime | None = None
     base_image: tuple[str, str, str] | None = None
+    origins: frozenset[str] = frozenset()
 
     @property
     def disk_controllers(self) -> frozenset[str]:

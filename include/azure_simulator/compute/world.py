@@ -32,6 +32,11 @@ _ARTIFACT = re.compile(
 )
 """The id of a marketplace image, as the OS disk of a machine names it."""
 
+_COUNTED = re.compile(
+    r"/microsoft\.compute/(snapshots/[^/]+|images/[^/]+|galleries/[^/]+/images/[^/]+/versions/[^/]+)$"
+)
+"""Lower-case ids of snapshots and images."""
+
 
 class GallerySection(BaseModel):
     """A gallery of a world file."""
@@ -133,6 +138,18 @@ class ComputeWorld:
             return artifact["publisher"].lower(), artifact["offer"].lower(), artifact["sku"].lower()
         parent = copied.creation_data.get("sourceResourceId")
         return self.base_image(parent) if isinstance(parent, str) else None
+
+    def origins(self, resource_id: str) -> frozenset[str]:
+        """An image with the images and versions that it was made from, down to their snapshots; ids in lower case.
+
+        Images with an origin in common count together where Batch limits the nodes of one image. What lies behind a
+        snapshot does not count: disks and VMs change, and every night has a snapshot of its own.
+        """
+        key = resource_id.lower()
+        if (version := self.versions.find(key)) is not None:
+            return version.origins | {key}
+        sources = image.source_ids if (image := self.images.find(key)) is not None else []
+        return frozenset(found for found in (key, *map(str.lower, sources)) if _COUNTED.search(found))
 
     def is_deallocated(self, vm_id: str | None) -> bool:
         """Whether the VM with this id exists and is deallocated."""

@@ -6,7 +6,7 @@ overwritten. Bodies hold only what changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from itertools import islice
 from typing import Any
@@ -18,9 +18,10 @@ from golden_pools.errors import AzureRefusedError, OwnershipError
 from golden_pools.hooks import batch_facts
 from golden_pools.hooks.azure import AsyncAzureHook, AzureHook
 from golden_pools.hooks.batch_facts import PoolSettings
-from golden_pools.hooks.failures import azure_errors, has_advice, is_absent
+from golden_pools.hooks.failures import azure_errors, code_of, has_advice, is_absent
+from golden_pools.hooks.operations import StartOnly
 from golden_pools.rules import facts
-from golden_pools.spec.model import Deallocation
+from golden_pools.spec.model import Deallocation, Targets
 
 __all__ = ["AsyncBatchHook", "BatchHook", "PoolSettings"]
 
@@ -40,6 +41,8 @@ POLLED_FIELDS = ",".join(
     )
 )
 """What a wait looks at; start tasks, networks and the like of a hundred pools stay where they are."""
+
+NO_NODES = Targets()
 
 BAD_NODES = "state eq 'unusable' or state eq 'starttaskfailed' or state eq 'unknown'"
 _NODE_FIELDS = ["id", "state", "isDedicated", "errors", "startTaskInfo"]
@@ -94,16 +97,26 @@ class BatchHook(_Batch, AzureHook):
                 for pool in self.batch_client().pool.list_by_batch_account(group, account)
             ]
 
-    def create_pool(self, group: str, account: str, pool: str, settings: PoolSettings) -> facts.Pool:
-        """Make a pool without nodes; a pool that is there is never touched.
+    def create_pool(
+        self,
+        group: str,
+        account: str,
+        pool: str,
+        settings: PoolSettings,
+        *,
+        targets: Targets = NO_NODES,
+        timeout: timedelta | None = None,
+    ) -> facts.Pool:
+        """Make a pool, without nodes if not told otherwise; a pool that is there is never touched.
 
+        :param timeout: time for its first resize; Batch's default of 15 minutes if absent
         :raises OwnershipError: there is a pool of this name already
         """
         resource = self._id(group, account, pool)
         try:
             with azure_errors("Could not make the pool", resource):
                 made = self.batch_client().pool.create(
-                    group, account, pool, settings.new_pool(), match_condition=MatchConditions.IfMissing
+                    group, account, pool, settings.new_pool(targets, timeout), match_condition=MatchConditions.IfMissing
                 )
         except AzureRefusedError as refused:
             # Whether Batch says 409 or 412 for "exists already" is not documented.
@@ -141,6 +154,58 @@ class BatchHook(_Batch, AzureHook):
         return self._patch(
             "Could not resize the pool", group, account, pool, {"properties": {"scaleSettings": scale}}, etag
         )
+
+    def stop_resize(self, group: str, account: str, pool: str, *, etag: str) -> facts.Pool:
+        """Stop the resize that is going on; the pool is ``Stopping`` for a while and keeps the nodes that it has.
+
+        :param etag: of the pool as it was judged: ARM's call has no condition, so it is compared just before
+        :raises OwnershipError: the pool has changed since
+        """
+        resource = self._id(group, account, pool)
+        there = self.pool(group, account, pool)
+        if there is None or there.etag != etag:
+            raise OwnershipError(
+                "Could not stop the resize: the pool has changed meanwhile",
+                resource=resource,
+                advice="nothing: the task looks at the pool again",
+            )
+        with azure_errors("Could not stop the resize", resource):
+            stopped = self.batch_client().pool.stop_resize(group, account, pool)
+        return batch_facts.pool(stopped.as_dict())
+
+    def disable_autoscale(self, group: str, account: str, pool: str) -> facts.Pool:
+        """Let the pool keep the size that it has, whatever its formula says."""
+        with azure_errors("Could not switch autoscale off", self._id(group, account, pool)):
+            fixed = self.batch_client().pool.disable_auto_scale(group, account, pool)
+        return batch_facts.pool(fixed.as_dict())
+
+    def delete_pool(self, group: str, account: str, pool: str) -> None:
+        """Begin to delete a pool; one that is gone or going is left alone. Its id is free when the pool is absent."""
+        with azure_errors("Could not delete the pool", self._id(group, account, pool)):
+            try:
+                self.batch_client().pool.begin_delete(group, account, pool, polling=StartOnly())
+            except HttpResponseError as error:
+                if not is_absent(error) and code_of(error) != "PoolBeingDeleted":
+                    raise
+
+    def set_metadata(
+        self, group: str, account: str, pool: str, metadata: Mapping[str, str], *, etag: str
+    ) -> facts.Pool:
+        """Replace all metadata of a pool, which Batch takes with nodes in the pool.
+
+        :param etag: of the pool as it was judged
+        """
+        pairs = [{"name": name, "value": value} for name, value in metadata.items()]
+        body = {"properties": {"metadata": pairs}}
+        return self._patch("Could not change the pool's metadata", group, account, pool, body, etag)
+
+    def update_vm_size(self, group: str, account: str, pool: str, vm_size: str, *, etag: str) -> facts.Pool:
+        """Give a pool without nodes another VM size.
+
+        :raises AzureRefusedError: ``PropertyCannotBeUpdated``: the pool has nodes or is not steady
+        """
+        body = {"properties": {"vmSize": vm_size}}
+        return self._patch("Could not change the pool's VM size", group, account, pool, body, etag)
 
     def update_pool_image(
         self, group: str, account: str, pool: str, settings: PoolSettings, *, etag: str

@@ -10,7 +10,7 @@ from typing import Any
 from golden_pools.hooks.compute_facts import Json, dig, vm_size
 from golden_pools.hooks.failures import mask
 from golden_pools.rules import facts
-from golden_pools.spec.model import Deallocation, Network, Pool, StartTask, normal_region
+from golden_pools.spec.model import Deallocation, Network, Pool, StartTask, Targets, normal_region
 
 DEALLOCATION = {
     Deallocation.REQUEUE: "Requeue",
@@ -18,6 +18,12 @@ DEALLOCATION = {
     Deallocation.TASK_COMPLETION: "TaskCompletion",
 }
 
+
+DATA_PLANE_DEALLOCATION = {
+    Deallocation.REQUEUE: "requeue",
+    Deallocation.TERMINATE: "terminate",
+    Deallocation.TASK_COMPLETION: "taskcompletion",
+}
 
 NO_PUBLIC_ADDRESSES = "NoPublicIPAddresses"
 
@@ -63,11 +69,17 @@ class PoolSettings:
             tags=tags,
         )
 
-    def new_pool(self) -> dict[str, Any]:
-        """Return the body that makes the pool, with no nodes."""
+    def new_pool(self, targets: Targets, timeout: timedelta | None) -> dict[str, Any]:
+        """Return the body that makes the pool.
+
+        :param targets: nodes that it gets at once
+        :param timeout: time for its first resize; Batch's default of 15 minutes if absent
+        """
         body = self.empty_pool({})
         body["tags"] = dict(self.tags)
-        body["properties"]["scaleSettings"] = {"fixedScale": {"targetDedicatedNodes": 0, "targetLowPriorityNodes": 0}}
+        body["properties"]["scaleSettings"] = fixed_scale(
+            dedicated=targets.dedicated, spot=targets.spot, timeout=timeout
+        )
         return body
 
     def empty_pool(self, present: Json) -> dict[str, Any]:
@@ -145,24 +157,23 @@ def _start_task(task: StartTask) -> dict[str, Any]:
 
 
 def fixed_scale(
-    *, dedicated: int, spot: int, timeout: timedelta, deallocation: Deallocation | None = None
+    *, dedicated: int, spot: int, timeout: timedelta | None, deallocation: Deallocation | None = None
 ) -> dict[str, Any]:
     """Return the ``scaleSettings`` of a resize.
 
-    :param timeout: time for this attempt; Azure refuses less than 5 minutes
+    :param timeout: time for this attempt; Azure refuses less than 5 minutes and takes 15 if it is absent
     :param deallocation: what happens to running tasks when the pool shrinks; absent: Batch's default, requeue
     """
-    scale: dict[str, Any] = {
-        "targetDedicatedNodes": dedicated,
-        "targetLowPriorityNodes": spot,
-        "resizeTimeout": _iso(timeout),
-    }
+    scale: dict[str, Any] = {"targetDedicatedNodes": dedicated, "targetLowPriorityNodes": spot}
+    if timeout is not None:
+        scale["resizeTimeout"] = iso_minutes(timeout)
     if deallocation is not None:
         scale["nodeDeallocationOption"] = DEALLOCATION[deallocation]
     return {"fixedScale": scale}
 
 
-def _iso(duration: timedelta) -> str:
+def iso_minutes(duration: timedelta) -> str:
+    """Return a duration as Batch reads it, in whole minutes."""
     return f"PT{round(duration.total_seconds() / 60)}M"
 
 
@@ -217,6 +228,9 @@ def pool(value: Json) -> facts.Pool:
         resize_errors=tuple(_resize_error(error) for error in resize.get("errors") or ()),
         metadata={str(item["name"]): str(item.get("value") or "") for item in properties.get("metadata") or ()},
         tags=value.get("tags") or {},
+        inbound_nat_pools=len(
+            dig(properties, "networkConfiguration", "endpointConfiguration", "inboundNatPools") or ()
+        ),
         task_slots_per_node=int(properties.get("taskSlotsPerNode") or 1),
         start_task=_pool_start_task(properties.get("startTask")),
         subnet_id=dig(properties, "networkConfiguration", "subnetId"),
@@ -292,7 +306,7 @@ def _counts(value: Json) -> facts.NodeCounts:
 
 
 def node(value: Json) -> facts.Node:
-    """Return a node that is out of order, with the causes that Azure names."""
+    """Return a node, with the causes that Azure names where it is out of order."""
     start_task = value.get("startTaskInfo") or {}
     failure = start_task.get("failureInfo")
     return facts.Node(
@@ -301,6 +315,43 @@ def node(value: Json) -> facts.Node:
         dedicated=value.get("isDedicated") is not False,
         errors=tuple(_cause(error, "errorDetails") for error in value.get("errors") or ()),
         start_task_failure=_cause(failure, "details") if failure else "",
+        start_task_exit_code=start_task.get("exitCode"),
+        state_since=_time(value.get("stateTransitionTime")),
+        image_id=dig(value, "virtualMachineInfo", "imageReference", "virtualMachineImageId"),
+        agent_version=dig(value, "nodeAgentInfo", "version"),
+    )
+
+
+def job(value: Json) -> facts.Job:
+    """Return a job; one with an auto pool has an empty ``pool``."""
+    return facts.Job(
+        id=str(value["id"]),
+        state=facts.JobState(str(value.get("state") or "active").lower()),
+        pool=str(dig(value, "poolInfo", "poolId") or ""),
+        etag=str(value.get("eTag") or ""),
+    )
+
+
+def job_schedule(value: Json) -> facts.JobSchedule:
+    """Return a job schedule; one whose jobs get auto pools has an empty ``pool``."""
+    return facts.JobSchedule(
+        id=str(value["id"]),
+        state=str(value.get("state") or "active").lower(),
+        pool=str(dig(value, "jobSpecification", "poolInfo", "poolId") or ""),
+        etag=str(value.get("eTag") or ""),
+    )
+
+
+def task(value: Json) -> facts.Task:
+    """Return a task with how it ended."""
+    execution = value.get("executionInfo") or {}
+    failure = execution.get("failureInfo")
+    return facts.Task(
+        id=str(value["id"]),
+        state=str(value.get("state") or "").lower(),
+        exit_code=execution.get("exitCode"),
+        failure=_cause(failure, "details") if failure else "",
+        node=dig(value, "nodeInfo", "nodeId"),
     )
 
 

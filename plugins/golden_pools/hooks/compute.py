@@ -17,6 +17,9 @@ from golden_pools.hooks.failures import azure_errors, is_absent
 from golden_pools.hooks.operations import GALLERY_API, AsyncOperations, PendingOperation, StartOnly
 from golden_pools.rules import facts
 
+CHANGEABLE_PROFILE = frozenset({"targetRegions", "replicaCount", "excludeFromLatest", "endOfLifeDate"})
+"""Parts of a version's publishing profile that an update may hold ("Azure Compute Gallery", updating versions)."""
+
 
 class ComputeHook(AzureHook):
     """What a run reads and makes in Microsoft.Compute.
@@ -219,15 +222,18 @@ class ComputeHook(AzureHook):
         source_id: str,
         target_regions: Mapping[str, int],
         tags: Mapping[str, str],
+        exclude_from_latest: bool = False,
     ) -> PendingOperation:
         """Publish a managed image as an image version; the operation ends when it is replicated.
 
         :param location: home region: that of the source, and one of the targets
         :param source_id: ARM id of the managed image
         :param target_regions: region -> replicas
+        :param exclude_from_latest: who asks for the newest version does not get this one
         """
         parts = _parse(version_id)
         profile: dict[str, Any] = {
+            "excludeFromLatest": exclude_from_latest,
             "targetRegions": [
                 {"name": region, "regionalReplicaCount": replicas} for region, replicas in target_regions.items()
             ],
@@ -246,6 +252,34 @@ class ComputeHook(AzureHook):
                 "properties": {"publishingProfile": profile, "storageProfile": {"source": {"id": source_id}}},
             },
         )
+
+    def mark_version(
+        self, version_id: str, *, tags: Mapping[str, str], exclude_from_latest: bool
+    ) -> PendingOperation | None:
+        """Tag an image version and say whether "latest" may mean it; None where it is all so already.
+
+        Azure replaces tags and publishing profile as wholes and asks for the storage profile, so what the version has
+        is sent back with the change.
+
+        :raises AzureRefusedError: there is no such version, among others
+        """
+        parts = _parse(version_id)
+        client = self.compute_client(parts["subscription"]).gallery_image_versions
+        where = (parts["resource_group"], parts["name"], parts["child_name_1"], parts["child_name_2"])
+        with azure_errors("Could not read the image version", version_id):
+            found = client.get(*where).as_dict()
+        present, profile = found.get("tags") or {}, found["properties"]["publishingProfile"]
+        if {**present, **tags} == present and bool(profile.get("excludeFromLatest")) is exclude_from_latest:
+            return None
+        kept = {name: value for name, value in profile.items() if name in CHANGEABLE_PROFILE and value is not None}
+        body = {
+            "tags": {**present, **tags},
+            "properties": {
+                "publishingProfile": {**kept, "excludeFromLatest": exclude_from_latest},
+                "storageProfile": found["properties"]["storageProfile"],
+            },
+        }
+        return self._begin(f"mark image version {where[3]}", version_id, client.begin_update, *where, body)
 
     def vm_sizes(self, location: str) -> dict[str, facts.VmSize]:
         """Return the VM sizes of a region by lower-case name."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from golden_pools.hooks.batch import BatchHook
+    from golden_pools.hooks.batch_work import BatchWorkHook
     from golden_pools.hooks.compute import ComputeHook
     from golden_pools.hooks.operations import PendingOperation
 
@@ -61,6 +62,12 @@ class StageOperator(BaseOperator):
         from golden_pools.hooks.batch import BatchHook
 
         return BatchHook(plan.spec.connection, plan.spec.subscription, read_only=read_only or plan.plan_only)
+
+    def work(self, plan: RunPlan, *, read_only: bool = False) -> BatchWorkHook:
+        """Return the hook of the run's Batch account that also knows its jobs and nodes."""
+        from golden_pools.hooks.batch_work import BatchWorkHook
+
+        return BatchWorkHook(plan.spec.connection, plan.spec.subscription, read_only=read_only or plan.plan_only)
 
     def wait_for_operations(
         self,
@@ -107,6 +114,12 @@ def pulled(context: Context, task_id: str) -> Any:
         with suppress(json.JSONDecodeError):
             return json.loads(value)
     return value
+
+
+def planned(*path: str) -> str:
+    """Return the template of a field of the run plan's spec: what the run began with, whatever the file says since."""
+    keys = "".join(f"['{key}']" for key in path)
+    return f"{{{{ ti.xcom_pull(task_ids='{PLAN_TASK_ID}')['spec']{keys} }}}}"
 
 
 class StateStore:

@@ -384,7 +384,6 @@ class Job:
     state: JobState
     pool: str
     etag: str = ""
-    schedule: str | None = None  # the job schedule that made the job
 
 
 @dataclass(frozen=True, kw_only=True)

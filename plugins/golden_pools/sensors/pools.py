@@ -29,6 +29,7 @@ class PoolNodesSensor(BaseSensorOperator):
     :param spot: Spot nodes wanted
     :param share: share of the dedicated nodes that is enough, above 0, at most 1
     :param spot_share: the same of the Spot nodes; 0 succeeds without any
+    :param grace_minutes: how long nodes may be ``unknown`` (without contact to Batch) until they count as failed
     :param timeout_minutes: longest wait; this, and not Airflow's ``timeout``, ends the wait with a cause
 
     All of them are templated; a number may be its text.
@@ -46,6 +47,7 @@ class PoolNodesSensor(BaseSensorOperator):
         "spot",
         "share",
         "spot_share",
+        "grace_minutes",
         "timeout_minutes",
     )
     ui_color = "#e3f1ee"
@@ -62,6 +64,7 @@ class PoolNodesSensor(BaseSensorOperator):
         spot: int | str = 0,
         share: float | str = 1.0,
         spot_share: float | str = 1.0,
+        grace_minutes: int | str = 10,
         timeout_minutes: int | str = 30,
         **kwargs: Any,
     ) -> None:
@@ -75,6 +78,7 @@ class PoolNodesSensor(BaseSensorOperator):
         self.spot = spot
         self.share = share
         self.spot_share = spot_share
+        self.grace_minutes = grace_minutes
         self.timeout_minutes = timeout_minutes
 
     def execute(self, context: Context) -> None:
@@ -93,6 +97,7 @@ class PoolNodesSensor(BaseSensorOperator):
                 spot=int(self.spot),
                 share=float(self.share),
                 spot_share=float(self.spot_share),
+                grace_seconds=timedelta(minutes=int(self.grace_minutes)).total_seconds(),
                 started=started.isoformat(),
                 deadline=(started + allowed).isoformat(),
             ),

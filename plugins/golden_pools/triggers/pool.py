@@ -16,6 +16,7 @@ from golden_pools.errors import AzureBusyError, GoldenPoolsError, ResizeGaveUpEr
 from golden_pools.rules.facts import AllocationState, Pool, PoolNodes
 from golden_pools.rules.resize import (
     Cause,
+    Lasting,
     ResizeRequest,
     Verdict,
     VerdictKind,
@@ -32,6 +33,9 @@ DEFAULT_INTERVAL_SECONDS = 15.0
 
 LONGEST_BACK_OFF_SECONDS = 300.0
 """Longest interval between two polls of an account that does not answer."""
+
+GRACE_SECONDS = 600.0
+"""How long a node may be ``unknown`` where nobody says otherwise: Batch finds most again ("resize.clinic")."""
 
 REFUSALS = 3
 """Polls in a row without the pool, or refused since the last good one, that end a wait: one may be a hiccup."""
@@ -80,6 +84,7 @@ class AccountTrigger(BaseEventTrigger):
         self.pool = pool
         self.started = started
         self.deadline = deadline
+        self.seen = AccountView({}, {})  # the poll that :meth:`look` judges, for waits that other pools matter to
         self._said = ""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -141,6 +146,7 @@ class AccountTrigger(BaseEventTrigger):
                 continue
             if view.failure is None:
                 refused = 0
+                self.seen = view
                 event = self.look(view.pools.get(self.pool.lower()), view.nodes.get(self.pool.lower()))
             else:
                 refused += not isinstance(view.failure, AzureBusyError)
@@ -268,19 +274,38 @@ class NodesTrigger(AccountTrigger):
     :param spot: Spot nodes wanted
     :param share: share of the dedicated nodes that is enough at the deadline
     :param spot_share: the same of the Spot nodes
+    :param grace_seconds: how long nodes may be ``unknown`` until they count as failed, since this trigger first saw
+        them so: after a restart of the triggerer the time begins anew
     """
 
-    def __init__(self, *, dedicated: int, spot: int, share: float, spot_share: float, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        dedicated: int,
+        spot: int,
+        share: float,
+        spot_share: float,
+        grace_seconds: float = GRACE_SECONDS,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.dedicated = dedicated
         self.spot = spot
         self.share = share
         self.spot_share = spot_share
+        self.grace_seconds = grace_seconds
         self._absent = 0
+        self._unknown = (Lasting(), Lasting())
 
     def own_arguments(self) -> dict[str, Any]:
         """Return the arguments of this trigger beside the base's."""
-        return {"dedicated": self.dedicated, "spot": self.spot, "share": self.share, "spot_share": self.spot_share}
+        return {
+            "dedicated": self.dedicated,
+            "spot": self.spot,
+            "share": self.share,
+            "spot_share": self.spot_share,
+            "grace_seconds": self.grace_seconds,
+        }
 
     def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
         """Return an event when the nodes are ready, or cannot become it."""
@@ -303,6 +328,7 @@ class NodesTrigger(AccountTrigger):
             waited=self.elapsed(),
             allowed=self.allowed(),
             at_rest=pool is not None and pool.allocation_state is AllocationState.STEADY,
+            failed=self._failed(nodes or PoolNodes(pool=self.pool)),
         )
         if verdict.kind is VerdictKind.WAIT:
             return None
@@ -321,6 +347,15 @@ class NodesTrigger(AccountTrigger):
         return TaskSuccessEvent(
             xcoms={"return_value": {"dedicated": counts.dedicated.ready, "spot": counts.spot.ready}}
         )
+
+    def _failed(self, nodes: PoolNodes) -> tuple[int, int]:
+        """Return the dedicated and Spot nodes that count as failed by now."""
+        now, grace = datetime.now(tz=UTC), timedelta(seconds=self.grace_seconds)
+        failed = []
+        for counts, unknown in zip((nodes.dedicated, nodes.spot), self._unknown, strict=True):
+            unknown.see(counts.by_state.get("unknown", 0), now)
+            failed.append(counts.failed + unknown.longer_than(grace, now))
+        return failed[0], failed[1]
 
 
 def resize_result(request: ResizeRequest, verdict: Verdict, pool: Pool | None) -> dict[str, Any]:

@@ -12,8 +12,7 @@ from datetime import timedelta
 
 from golden_pools.rules.preflight.case import Case, Lookup, check
 from golden_pools.rules.preflight.findings import Finding
-
-USER_SUBSCRIPTION = "UserSubscription"
+from golden_pools.rules.quota import USER_SUBSCRIPTION
 
 INTER_NODE_LIMITS = {"BatchService": 100, USER_SUBSCRIPTION: 80}
 """Most nodes of a pool with inter-node communication, by pool allocation mode."""

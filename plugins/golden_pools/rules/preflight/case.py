@@ -8,9 +8,10 @@ it needs and the checks that could not run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import TypeVar
 
 from golden_pools.rules.facts import (
@@ -23,10 +24,13 @@ from golden_pools.rules.facts import (
     SupportedImage,
     VmSize,
 )
+from golden_pools.rules.family import candidate_name, current_pool
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.preflight.commands import Commands
 from golden_pools.rules.preflight.findings import Finding, Level
-from golden_pools.spec.model import Publish
+from golden_pools.rules.quota import known_sizes
+from golden_pools.rules.refresh import drift
+from golden_pools.spec.model import Publish, Strategy
 
 Found = TypeVar("Found")
 
@@ -67,6 +71,11 @@ class Observations:
     batch_vm_sizes: Mapping[str, VmSize] = field(default_factory=dict)
     supported_images: tuple[SupportedImage, ...] = ()
     unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def sizes(self) -> Mapping[str, VmSize]:
+        """VM sizes by lower-case name, from both lists."""
+        return known_sizes(self.batch_vm_sizes, self.vm_sizes)
 
     def of(self, lookup: Lookup) -> object:
         """Return what a look-up brought."""
@@ -133,12 +142,24 @@ class Case:
         """The Batch account."""
         return _found(self.seen.account)
 
+    @property
+    def current(self) -> Pool | None:
+        """The pool that the spec stands for now."""
+        return current_pool(self.seen.pools, self.plan.pool)
+
+    @property
+    def second_pool(self) -> str | None:
+        """Id of the pool that a blue/green run puts beside the current one; None where it needs none."""
+        current = self.current
+        if self.plan.spec.refresh.strategy is not Strategy.BLUE_GREEN or current is None:
+            return None
+        if not any(change.needs_empty_pool for change in drift(current, self.plan)):
+            return None
+        return candidate_name(self.plan.pool, self.plan.image_id, taken=(current.name,))
+
     def size(self, name: str) -> VmSize | None:
-        """Return a VM size as Batch lists it; what Batch leaves out comes from Compute's list."""
-        batch, compute = self.seen.batch_vm_sizes.get(name.casefold()), self.seen.vm_sizes.get(name.casefold())
-        if batch is None or compute is None:
-            return batch or compute
-        return replace(batch, vcpus=batch.vcpus or compute.vcpus, family=batch.family or compute.family)
+        """Return what Batch and Compute say of a VM size."""
+        return self.seen.sizes.get(name.casefold())
 
     def error(self, seen: str, advice: str, az: str) -> Finding:
         """Return a finding that stops the run."""

@@ -100,6 +100,11 @@ class Commands:
             'spot: properties.currentLowPriorityNodes, scale: properties.scaleSettings}" --output json'
         )
 
+    def pool(self, name: str, query: str) -> str:
+        """Show a pool of the account."""
+        pool = f"{self.plan.pool_id.rsplit('/', 1)[0]}/{name}?api-version=2025-06-01"
+        return _with(f"az rest --method get --url {shlex.quote(pool)}", query)
+
     def batch_size(self, location: str) -> str:
         """Show the VM size as Batch supports it in a region."""
         size = self.plan.spec.pool.vm_size
