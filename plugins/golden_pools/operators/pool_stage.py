@@ -1,0 +1,113 @@
+"""What the stages share that change a pool: finding it, waiting for it, resizing it, and how a verdict fails."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from golden_pools.errors import GoldenPoolsError, OwnershipError, ResizeGaveUpError
+from golden_pools.operators.base import GRACE, StageOperator, now
+from golden_pools.rules.plan import RunPlan
+from golden_pools.rules.resize import Verdict, VerdictKind
+from golden_pools.spec.model import Targets
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from golden_pools.hooks.batch import BatchHook
+    from golden_pools.rules.facts import Pool
+
+SETTLE_TIME = timedelta(hours=2)
+"""Longest wait for somebody else's resize or deletion of the pool to end."""
+
+SLACK = timedelta(minutes=15)
+"""What a resize may take above its own timeout until Azure says how it ended."""
+
+
+class PoolStageOperator(StageOperator):
+    """What the stages that change the pool share."""
+
+    def defer_for_pool(
+        self,
+        trigger: str,
+        plan: RunPlan,
+        *,
+        within: timedelta,
+        pause: timedelta = timedelta(0),
+        **arguments: Any,
+    ) -> None:
+        """Defer on the shared poll of the pool's Batch account.
+
+        :param trigger: class in :mod:`golden_pools.triggers.pool`
+        :param within: longest wait
+        :param pause: time beyond ``within`` that the trigger lets pass before another resize
+        """
+        from golden_pools.triggers import pool as triggers
+
+        started, pool = now(), plan.spec.pool
+        self.defer(
+            trigger=getattr(triggers, trigger)(
+                connection=plan.spec.connection,
+                subscription=plan.spec.subscription,
+                resource_group=pool.resource_group,
+                account=pool.account,
+                pool=plan.pool,
+                started=started.isoformat(),
+                deadline=(started + within).isoformat(),
+                **arguments,
+            ),
+            method_name="go_on",
+            timeout=within + pause + GRACE,
+        )
+
+    def execute(self, context: Context) -> dict[str, Any] | None:
+        """Begin, or begin again after a retry or a clear."""
+        return self.turn(context)
+
+    def turn(self, context: Context) -> dict[str, Any] | None:
+        """Take the next step.
+
+        Where the answer to a write of ours was lost, its repetition meets our own change and looks like somebody
+        else's: so the first conflict makes the task look again, and only the second one is believed.
+        """
+        try:
+            return self.next_step(context)
+        except OwnershipError as conflict:
+            self.log.warning("Looking again after a conflict: %s", conflict)
+            return self.next_step(context)
+
+    @abstractmethod
+    def next_step(self, context: Context) -> dict[str, Any] | None:
+        """Look at the pool and do what follows: write, defer, or return the stage's result."""
+
+    def find(self, hook: BatchHook, plan: RunPlan) -> Pool | None:
+        """Return the pool as it is now."""
+        return hook.pool(plan.spec.pool.resource_group, plan.spec.pool.account, plan.pool)
+
+    def resize(self, hook: BatchHook, plan: RunPlan, pool: Pool, targets: Targets, *, timeout: timedelta) -> Pool:
+        """Ask for a resize of the pool as it was seen; returns the pool in Azure's answer."""
+        return hook.resize_pool(
+            plan.spec.pool.resource_group,
+            plan.spec.pool.account,
+            plan.pool,
+            dedicated=targets.dedicated,
+            spot=targets.spot,
+            timeout=timeout,
+            etag=pool.etag,
+            deallocation=plan.spec.refresh.deallocation,
+        )
+
+
+def failure_of(verdict: Verdict, plan: RunPlan, what: str) -> GoldenPoolsError:
+    """Return the error of a verdict that ends the stage.
+
+    :param what: what did not succeed, one sentence without a full stop at the end
+    """
+    if verdict.kind is VerdictKind.OWNED_BY_OTHER:
+        return OwnershipError(
+            "Somebody else resized the pool", resource=plan.pool_id, answer=verdict.reason, advice=verdict.advice
+        )
+    return ResizeGaveUpError(
+        what, resource=plan.pool_id, answer=f"{verdict.code}: {verdict.reason}", advice=verdict.advice
+    )
