@@ -18,8 +18,7 @@ from golden_pools.hooks.batch import AsyncBatchHook, BatchHook, PoolSettings
 from golden_pools.hooks.compute import AsyncComputeHook, ComputeHook
 from golden_pools.hooks.connection import AzureConnection
 from golden_pools.hooks.operations import AsyncOperations, PendingOperation
-from golden_pools.rules.facts import AllocationState, GoldenVm, Pool, PowerState
-from golden_pools.spec.model import StartTask
+from golden_pools.rules.facts import AllocationState, GoldenVm, Pool, PoolStartTask, PowerState
 
 from include.azure_simulator.clock import Clock
 from include.azure_simulator.describe import describe
@@ -178,7 +177,7 @@ def settings(version_id: str) -> PoolSettings:
         vm_size="Standard_D2s_v5",
         image_id=version_id,
         node_agent_sku="batch.node.ubuntu 24.04",
-        start_task=StartTask(command_line="/bin/true"),
+        start_task=PoolStartTask(command_line="/bin/true", wait_for_success=True),
         metadata={"team": "data"},
         tags={"run": "1"},
     )

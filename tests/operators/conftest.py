@@ -22,7 +22,7 @@ from golden_pools.operators.base import pulled
 from golden_pools.retries import RETRIES
 from golden_pools.rules.plan import PARAMS, make_plan
 from golden_pools.spec.model import Capture, PoolSpec
-from golden_pools.triggers import operation, pool, replication
+from golden_pools.triggers import jobs, operation, pool, replication, soak
 
 from include.azure_simulator.clock import Clock
 from include.azure_simulator.server import build_app
@@ -193,7 +193,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         "AIRFLOW_CONN_AZURE_DEFAULT",
         json.dumps({"conn_type": "azure", "extra": {"arm_endpoint": url, "poll_seconds": 1}}),
     )
-    for module in (operation, pool, replication):
+    for module in (jobs, operation, pool, replication, soak):
         monkeypatch.setattr(module, "FIRST_LOOK_SECONDS", 0.01)
     try:
         yield Cloud(world, url)
@@ -221,6 +221,8 @@ class FakeStore:
 class Run:
     """One DAG run: XComs and task state stores of its tasks, and the triggers they waited on with their arguments.
 
+    :param xcoms: what tasks returned
+    :param pushed: what they pushed under other keys, by task and key
     :param keys: keys of the DAG's form
     :param running: DAGs that have a run that is going on
     :param in_waits: what happens in the waits to come, one for each, before their triggers look
@@ -232,6 +234,7 @@ class Run:
     run_id: str = "manual__1"
     stamp: datetime = STAMP
     xcoms: dict[str, Any] = field(default_factory=dict)
+    pushed: dict[tuple[str, str], Any] = field(default_factory=dict)
     stores: dict[str, FakeStore] = field(default_factory=dict)
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
     deferrals: list[str] = field(default_factory=list)
@@ -261,19 +264,20 @@ class Run:
 
     def context(self, task: Any) -> dict[str, Any]:
         return {
-            "ti": SimpleNamespace(xcom_pull=lambda task_ids: self.xcoms.get(task_ids), get_dr_count=self.count_running),
+            "ti": TaskInstance(self, task.task_id),
             "task_state_store": self.stores.setdefault(task.task_id, FakeStore()),
             "outlet_events": _OutletEvents(self.events),
         }
 
-    def count_running(self, *, dag_id: str, states: list[str]) -> int:
-        """Return how many runs of a DAG are going on, as Airflow's API does."""
-        assert states == ["running"]
-        return int(dag_id in self.running)
+    def start_try(self, task: BaseOperator) -> None:
+        """Forget what the task left in XCom, as Airflow does when a try starts."""
+        self.xcoms.pop(task.task_id, None)
+        for pushed in [pushed for pushed in self.pushed if pushed[0] == task.task_id]:
+            del self.pushed[pushed]
 
     def do(self, task: BaseOperator) -> Any:
         """Run a task to its end, through all its waits; returns its XCom."""
-        self.xcoms.pop(task.task_id, None)  # Airflow clears XComs when a try starts
+        self.start_try(task)
         coming = iter(self.in_waits)
         context = self.context(task)
         method, arguments = task.execute, {}
@@ -316,6 +320,27 @@ class Run:
         with pytest.raises(TaskDeferred) as deferred:
             task.execute(self.context(task))
         return deferred.value.trigger
+
+
+@dataclass
+class TaskInstance:
+    """What tasks use of Airflow's task instance."""
+
+    run: Run
+    task_id: str
+
+    def xcom_pull(self, *, task_ids: str, key: str = "return_value") -> Any:
+        if key == "return_value":
+            return self.run.xcoms.get(task_ids)
+        return self.run.pushed.get((task_ids, key))
+
+    def xcom_push(self, *, key: str, value: Any) -> None:
+        self.run.pushed[self.task_id, key] = json.loads(json.dumps(value))
+
+    def get_dr_count(self, *, dag_id: str, states: list[str]) -> int:
+        """Return how many runs of a DAG are going on, as Airflow's API does."""
+        assert states == ["running"]
+        return int(dag_id in self.run.running)
 
 
 class _OutletEvents:

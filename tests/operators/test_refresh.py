@@ -9,7 +9,7 @@ from itertools import repeat
 import pytest
 from golden_pools.errors import AzureBusyError, OwnershipError, ResizeGaveUpError
 from golden_pools.operators import pools
-from golden_pools.operators.pools import RefreshPoolOperator
+from golden_pools.operators.refresh import RefreshPoolOperator
 from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.spec.model import PoolSpec
 

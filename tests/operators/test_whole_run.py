@@ -7,8 +7,8 @@ from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
 from golden_pools.operators.passport import RecordPassportOperator
-from golden_pools.operators.pools import RefreshPoolOperator
 from golden_pools.operators.preflight import PreflightOperator
+from golden_pools.operators.refresh import RefreshPoolOperator
 from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.sensors.pools import PoolNodesSensor
 

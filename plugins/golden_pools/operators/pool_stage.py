@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from golden_pools.hooks.batch import BatchHook
     from golden_pools.rules.facts import Pool
+    from golden_pools.triggers.pool import AccountTrigger
 
 SETTLE_TIME = timedelta(hours=2)
 """Longest wait for somebody else's resize or deletion of the pool to end."""
@@ -30,29 +31,31 @@ class PoolStageOperator(StageOperator):
 
     def defer_for_pool(
         self,
-        trigger: str,
+        trigger: str | type[AccountTrigger],
         plan: RunPlan,
         *,
+        pool: str | None = None,
         within: timedelta,
         pause: timedelta = timedelta(0),
         **arguments: Any,
     ) -> None:
         """Defer on the shared poll of the pool's Batch account.
 
-        :param trigger: class in :mod:`golden_pools.triggers.pool`
+        :param trigger: class, or the name of one in :mod:`golden_pools.triggers.pool`
+        :param pool: id of the pool to wait for; the alias if absent
         :param within: longest wait
         :param pause: time beyond ``within`` that the trigger lets pass before another resize
         """
         from golden_pools.triggers import pool as triggers
 
-        started, pool = now(), plan.spec.pool
+        started, where = now(), plan.spec.pool
         self.defer(
-            trigger=getattr(triggers, trigger)(
+            trigger=(getattr(triggers, trigger) if isinstance(trigger, str) else trigger)(
                 connection=plan.spec.connection,
                 subscription=plan.spec.subscription,
-                resource_group=pool.resource_group,
-                account=pool.account,
-                pool=plan.pool,
+                resource_group=where.resource_group,
+                account=where.account,
+                pool=pool or plan.pool,
                 started=started.isoformat(),
                 deadline=(started + within).isoformat(),
                 **arguments,

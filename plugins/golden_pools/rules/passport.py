@@ -51,16 +51,17 @@ def with_pool(
 ) -> dict[str, Any]:
     """Return the passport with the pool that now runs on the image.
 
-    :param refresh: what the refresh stage did: ``action`` and the image that the pool had before
+    :param refresh: what the refresh stage did: ``action``, the pool's id, and the image that the pool had before
     :param nodes: ready nodes by kind at the end of the run
     """
     pool = {
-        "id": plan.pool_id,
-        "name": plan.pool,
+        "id": f"{plan.pool_id.rpartition('/')[0]}/{refresh['pool']}",
+        "name": refresh["pool"],
+        "alias": plan.pool,
         "account": plan.spec.pool.account,
         "action": refresh["action"],
         "image_before": refresh["image_before"],
         "targets": {"dedicated": plan.targets.dedicated, "spot": plan.targets.spot},
-        "ready": dict(nodes),
+        "ready": {kind: nodes[kind] for kind in ("dedicated", "spot")},
     }
     return {**passport, "pools": [*passport["pools"], pool]}
