@@ -355,6 +355,7 @@ def task(value: Json) -> facts.Task:
         state=str(value.get("state") or "").lower(),
         exit_code=execution.get("exitCode"),
         failure=_cause(failure, "details") if failure else "",
+        service_failed=str((failure or {}).get("category") or "").lower() == "servererror",
         node=dig(value, "nodeInfo", "nodeId"),
     )
 

@@ -117,9 +117,10 @@ class BatchWorkHook(BatchHook):
                 if there is None or there.state not in (facts.JobState.ACTIVE, facts.JobState.ENABLING):
                     raise
 
-    def create_job(self, group: str, account: str, job_id: str, *, pool: str) -> None:
+    def create_job(self, group: str, account: str, job_id: str, *, pool: str, priority: int = 0) -> None:
         """Make a job on a pool, or adopt the one that is there.
 
+        :param priority: -1000 to 1000; tasks of a higher one are the first to get a node that becomes free
         :raises AzureRefusedError: the job that is there is bound to another pool, or over
         :raises AzureBusyError: it is being deleted, or the account has no room for another job at the moment
         """
@@ -128,7 +129,7 @@ class BatchWorkHook(BatchHook):
         with azure_errors("Could not make the job", job_id):
             try:
                 self._data_plane(group, account).create_job(
-                    BatchJobCreateOptions(id=job_id, pool_info=BatchPoolInfo(pool_id=pool))
+                    BatchJobCreateOptions(id=job_id, pool_info=BatchPoolInfo(pool_id=pool), priority=priority)
                 )
             except HttpResponseError as error:
                 if code_of(error) not in ("JobExists", "JobBeingDeleted"):
@@ -212,11 +213,21 @@ class BatchWorkHook(BatchHook):
                 for item in self._data_plane(group, account).list_tasks(job_id, select=_TASK_FIELDS)
             ]
 
-    def task_output(self, group: str, account: str, job_id: str, task_id: str, file: str = "stdout.txt") -> str:
+    def task_output(
+        self,
+        group: str,
+        account: str,
+        job_id: str,
+        task_id: str,
+        file: str = "stdout.txt",
+        *,
+        most_bytes: int = TAIL_BYTES,
+    ) -> str:
         """Return the end of a task's output file, masked; empty where there is none (any more)."""
         with azure_errors("Could not read the output", f"{job_id}/{task_id}"):
             client = self._data_plane(group, account)
-            return self._tail(client.get_task_file_properties, client.download_task_file, job_id, task_id, file)
+            path = (job_id, task_id, file)
+            return self._tail(client.get_task_file_properties, client.download_task_file, *path, most_bytes=most_bytes)
 
     # -- nodes ---------------------------------------------------------------------------------------------------------
 
@@ -298,16 +309,18 @@ class BatchWorkHook(BatchHook):
         # The SDK's client raises on every status that is no success, from a policy of its own.
         self._data_plane(group, account).send_request(request)
 
-    def _tail(self, properties: Callable[..., Any], download: Callable[..., Any], *path: str) -> str:
+    def _tail(
+        self, properties: Callable[..., Any], download: Callable[..., Any], *path: str, most_bytes: int = TAIL_BYTES
+    ) -> str:
         """Return the end of a file on a node, masked; empty where it cannot be had."""
         content = b""
         with _done_already(*NO_FILE):
             length = int(properties(*path).content_length or 0)
             if length:
-                part = f"bytes={max(0, length - 2 * TAIL_BYTES)}-{length - 1}"
+                part = f"bytes={max(0, length - 2 * most_bytes)}-{length - 1}"
                 for chunk in download(*path, ocp_range=part):
-                    content = (content + chunk)[-2 * TAIL_BYTES :]
-        return mask(content.decode("utf-8", errors="replace"))[-TAIL_BYTES:]
+                    content = (content + chunk)[-2 * most_bytes :]
+        return mask(content.decode("utf-8", errors="replace"))[-most_bytes:]
 
 
 def _same(one: str, other: str) -> bool:
