@@ -22,7 +22,7 @@ from golden_pools.operators.base import pulled
 from golden_pools.retries import RETRIES
 from golden_pools.rules.plan import PARAMS, make_plan
 from golden_pools.spec.model import Capture, PoolSpec
-from golden_pools.triggers import jobs, operation, pool, replication, soak
+from golden_pools.triggers import job, jobs, operation, pool, replication, soak
 
 from include.azure_simulator.clock import Clock
 from include.azure_simulator.server import build_app
@@ -95,6 +95,10 @@ class Cloud:
     def allocation(self, **script: object) -> None:
         self.control("POST", "allocations", {"pool": "small", **script})
 
+    def command(self, **script: object) -> None:
+        """Say what the next commands on nodes come to."""
+        self.control("POST", "commands", script)
+
     def configure(self, **settings: object) -> None:
         self.control("PATCH", "settings", settings)
 
@@ -114,13 +118,10 @@ class Cloud:
         assert answer.status_code < 300, answer.text
         return dict(answer.json()) if answer.content else {}
 
-    def make_version(self, name: str = NEW) -> str:
-        """Make an image version of the golden VM's OS disk; returns its ARM id."""
-        snapshot = f"{COMPUTE}/snapshots/by-hand-{name}"
-        disk = f"/subscriptions/{self.subscription}/resourceGroups/golden/providers/Microsoft.Compute/disks"
-        copy = {"createOption": "Copy", "sourceResourceId": f"{disk}/golden-vm-os"}
-        body = {"location": "westeurope", "properties": {"creationData": copy, "incremental": True}}
-        self.arm("PUT", snapshot, body)
+    def make_version(self, name: str = NEW, *, data_disks: int = 0, **tags: str) -> str:
+        """Make an image version of the golden VM's OS disk and first data disks; returns its ARM id."""
+        kinds = ["os", *(f"data-{lun}" for lun in range(data_disks))]
+        snapshots = [self._copy_disk(f"golden-vm-{kind}", f"by-hand-{name}-{kind}") for kind in kinds]
         properties = {
             "osType": "Linux",
             "osState": "Generalized",
@@ -130,12 +131,23 @@ class Cloud:
         }
         self.arm("PUT", DEFINITION, {"location": "westeurope", "properties": properties})
         self.advance(minutes=5)
-        source = {"osDiskImage": {"source": {"id": f"/subscriptions/{self.subscription}/{snapshot}"}}}
+        source = {
+            "osDiskImage": {"source": {"id": snapshots[0]}},
+            "dataDiskImages": [{"lun": lun, "source": {"id": id_}} for lun, id_ in enumerate(snapshots[1:])],
+        }
         regions = [{"name": "westeurope", "regionalReplicaCount": 1}]
         properties = {"storageProfile": source, "publishingProfile": {"targetRegions": regions}}
-        self.arm("PUT", f"{DEFINITION}/versions/{name}", {"location": "westeurope", "properties": properties})
+        body = {"location": "westeurope", "tags": tags, "properties": properties}
+        self.arm("PUT", f"{DEFINITION}/versions/{name}", body)
         self.advance(hours=1)
         return f"/subscriptions/{self.subscription}/{DEFINITION}/versions/{name}"
+
+    def _copy_disk(self, disk: str, snapshot: str) -> str:
+        disks = f"/subscriptions/{self.subscription}/resourceGroups/golden/providers/Microsoft.Compute/disks"
+        copy = {"createOption": "Copy", "sourceResourceId": f"{disks}/{disk}"}
+        body = {"location": "westeurope", "properties": {"creationData": copy, "incremental": True}}
+        self.arm("PUT", f"{COMPUTE}/snapshots/{snapshot}", body)
+        return f"/subscriptions/{self.subscription}/{COMPUTE}/snapshots/{snapshot}"
 
     def make_pool(self, image: str, *, dedicated: int = 0, spot: int = 0, **properties: object) -> None:
         """Make the pool ``small`` on an image, and wait until its nodes are idle."""
@@ -193,7 +205,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         "AIRFLOW_CONN_AZURE_DEFAULT",
         json.dumps({"conn_type": "azure", "extra": {"arm_endpoint": url, "poll_seconds": 1}}),
     )
-    for module in (jobs, operation, pool, replication, soak):
+    for module in (job, jobs, operation, pool, replication, soak):
         monkeypatch.setattr(module, "FIRST_LOOK_SECONDS", 0.01)
     try:
         yield Cloud(world, url)
