@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from golden_pools.rules.facts import BaseImage, PowerState, PurchasePlan, RegionReplication
-from golden_pools.rules.plan import RunPlan
+from golden_pools.rules.plan import ImageVerdict, RunPlan, verdict_tags
 from golden_pools.rules.preflight import (
     CHECKS,
     REPORT,
@@ -80,6 +80,7 @@ def others(**changes: Any) -> Observations:
     return observations(pools=(pool(), pool(name="other", **changes)))
 
 
+BAD = verdict_tags(ImageVerdict.BAD, "canary: no GPU")
 BUILD, EXISTING, IN_PLACE_OF = plan(), plan(version=VERSION_ID), plan(image=DIRECT)
 BLUE_GREEN = plan(refresh={"strategy": "blue_green"})
 SPOT = plan(pool={"targets": {"spot": 5}})
@@ -241,6 +242,14 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
         "westeurope Replicating",
     ),
     ("version-ready", EXISTING, on_version(regions=()), ERROR, "replication: none"),
+    ("version-verdict", EXISTING, on_version(tags=BAD), ERROR, "is marked bad: canary: no GPU"),
+    (
+        "version-verdict",
+        plan(version=VERSION_ID, conf={"force": True}),
+        on_version(tags=BAD),
+        WARNING,
+        "is marked bad: canary: no GPU",
+    ),
     (
         "version-replicas",
         plan(version=VERSION_ID, pool={"targets": {"dedicated": 700}}),
@@ -536,6 +545,12 @@ def test_an_existing_version_spares_the_golden_vm_and_the_gallery() -> None:
     seen = observations(golden_vm=None, gallery=None, definition=None)
 
     assert blockers(preflight(EXISTING, seen, NOW)) == []
+
+
+def test_a_version_that_is_marked_good_is_no_finding() -> None:
+    seen = on_version(tags=verdict_tags(ImageVerdict.GOOD, "pool small runs on it"))
+
+    assert "version-verdict" not in {finding.check for finding in preflight(EXISTING, seen, NOW)}
 
 
 def test_plan_only_checks_everything() -> None:
