@@ -17,7 +17,7 @@ from golden_pools.spec.model import PoolSpec
 from tests.operators.conftest import Cloud, Run, fire, left_running, reborn
 from tests.operators.test_whole_run import stages
 
-WRITERS = ("stop", "snapshot", "start", "managed_image", "publish", "refresh", "resize")
+WRITERS = ("stop", "snapshot", "start", "managed_image", "publish", "refresh", "resize", "record")
 
 
 UNDISTURBED = [
@@ -31,6 +31,7 @@ UNDISTURBED = [
     "PUT galleries/golden_gallery/images/small/versions/2026.1122.20005",
     "PUT batchAccounts/goldenbatch/pools/small",
     "PATCH batchAccounts/goldenbatch/pools/small",
+    "PATCH galleries/golden_gallery/images/small/versions/2026.1122.20005",
 ]
 
 
