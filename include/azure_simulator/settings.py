@@ -97,11 +97,6 @@ class ComputeSettings(SettingsModel):
         default=True,
         description="a second version from a managed image whose first version is being made is refused (429)",
     )
-    patch_replaces_publishing_profile: bool = Field(
-        default=False,
-        description="whether a PATCH replaces the publishing profile of a version, target regions included, or only "
-        "what it names; Microsoft's examples name the regions",
-    )
     child_delete_lag: Duration = Field(
         default=timedelta(0),
         description="how long a definition still counts a deleted version; a delete was seen to return too early",

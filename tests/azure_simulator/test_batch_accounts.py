@@ -115,19 +115,6 @@ def test_arm_lists_filter_select_and_page(batch: Batch) -> None:
     assert selected["properties"] == {"vmSize": "STANDARD_D2S_V5"}
 
 
-def test_a_list_of_pools_can_be_as_short_as_names_and_metadata(batch: Batch) -> None:
-    metadata = [{"name": "golden_pools_alias", "value": "small"}]
-    batch.put("blue", pool_body(metadata=metadata))
-    batch.put("other", pool_body())
-
-    listed = batch.call("GET", "/pools?$select=name,properties/allocationState,properties/metadata").json()["value"]
-
-    assert [(pool["name"], pool["properties"]) for pool in listed] == [
-        ("blue", {"allocationState": "Steady", "metadata": metadata}),
-        ("other", {"allocationState": "Steady"}),
-    ]
-
-
 def test_data_plane_lists_filter_select_and_page(batch: Batch) -> None:
     for name in ("one", "two", "three"):
         batch.put(name, pool_body())

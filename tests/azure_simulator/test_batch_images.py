@@ -44,18 +44,6 @@ def test_a_definition_alone_means_its_latest_version(batch: Batch) -> None:
     assert batch.nodes("nightly")[0]["virtualMachineInfo"]["imageReference"] == {"virtualMachineImageId": version}
 
 
-def test_a_version_that_is_excluded_from_latest_is_booted_by_its_own_id_only(batch: Batch) -> None:
-    good = batch.make_version()
-    excluded = f"{DEFINITION}/versions/2.0.0"
-    body = batch.arm.version_body(batch.arm.make_image(), excludeFromLatest=True)
-    batch.arm.done(batch.arm.put(excluded, body))
-    batch.make("canary", on_image(batch.arm.id(excluded), 1))
-    batch.make("nightly", on_image(batch.arm.id(DEFINITION), 1))
-
-    booted = [batch.nodes(name)[0]["virtualMachineInfo"]["imageReference"] for name in ("canary", "nightly")]
-    assert [image["virtualMachineImageId"] for image in booted] == [batch.arm.id(excluded), good]
-
-
 def test_an_image_version_that_does_not_exist_is_refused(batch: Batch) -> None:
     answer = batch.put("nightly", on_image(batch.arm.id(VERSION)))
 

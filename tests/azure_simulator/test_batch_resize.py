@@ -176,32 +176,6 @@ def test_stop_resize_goes_through_stopping_and_keeps_nodes(batch: Batch) -> None
     assert _errors(batch) == ["ResizeStopped"]
 
 
-def test_stop_resize_stops_the_first_growth_of_a_pool_with_no_nodes(batch: Batch) -> None:
-    batch.put("nightly", pool_body(10))
-    batch.call("POST", "/pools/nightly/stopResize")
-    batch.wait(minutes=1)
-
-    pool = batch.get("nightly")
-    assert (pool["allocationState"], pool["currentDedicatedNodes"]) == ("Steady", 0)
-    assert (pool["resizeOperationStatus"]["targetDedicatedNodes"], _errors(batch)) == (10, ["ResizeStopped"])
-
-
-def test_disabling_autoscale_keeps_the_size_and_lets_a_fixed_scale_in(batch: Batch) -> None:
-    formula = {"autoScale": {"formula": "$TargetDedicatedNodes=2", "evaluationInterval": "PT5M"}}
-    batch.make("nightly", pool_body(scaleSettings=formula))
-    shown = batch.call("POST", "/pools/nightly/disableAutoScale").json()["properties"]
-    plane = batch.plane("GET", "/pools/nightly").json()
-    batch.wait(minutes=60)
-    kept = batch.get("nightly")
-    batch.patch("nightly", scale(3))
-    batch.wait(minutes=10)
-
-    assert shown["scaleSettings"]["fixedScale"]["targetDedicatedNodes"] == 2
-    assert (plane["enableAutoScale"], plane["targetDedicatedNodes"]) == (False, 2)
-    assert (kept["allocationState"], kept["currentDedicatedNodes"]) == ("Steady", 2)
-    assert batch.get("nightly")["currentDedicatedNodes"] == 3
-
-
 def test_stop_resize_of_a_steady_pool_changes_nothing(batch: Batch) -> None:
     batch.make("nightly", pool_body(1))
 

@@ -312,47 +312,6 @@ def test_a_deletion_is_polled_with_its_retry_after(batch: Batch) -> None:
     assert refusal(batch.call("GET", "/pools/nightly")) == (404, "PoolNotFound")
 
 
-@pytest.mark.parametrize("plane", ["arm", "data plane"])
-def test_only_the_pool_that_the_caller_knows_is_deleted(batch: Batch, plane: str) -> None:
-    stale = batch.put("nightly", pool_body()).json()["etag"]
-    batch.patch("nightly", {"properties": {"metadata": []}})
-    etag = batch.call("GET", "/pools/nightly").json()["etag"]
-    call = batch.call if plane == "arm" else batch.plane
-    refused = call("DELETE", "/pools/nightly", If_Match=stale)
-
-    assert refusal(refused) == (412, "ConditionNotMet")
-    assert batch.get("nightly")["provisioningState"] == "Succeeded"
-    assert call("DELETE", "/pools/nightly", If_Match=etag).status_code == 202
-
-
-def test_a_deletion_of_the_data_plane_keeps_the_id_for_a_while(batch: Batch) -> None:
-    batch.make("nightly", pool_body(1))
-    batch.plane("DELETE", "/pools/nightly")
-    shown = batch.plane("GET", "/pools/nightly").json()["state"]
-
-    assert shown == "deleting"
-    assert refusal(batch.put("nightly", pool_body(), If_None_Match="*")) == (409, "PoolBeingDeleted")
-    assert refusal(batch.plane("DELETE", "/pools/nightly")) == (409, "PoolBeingDeleted")
-    batch.wait(minutes=3)
-    assert refusal(batch.plane("DELETE", "/pools/nightly")) == (404, "PoolNotFound")
-
-
-def test_metadata_changes_while_a_steady_pool_has_nodes(batch: Batch) -> None:
-    batch.script(pool="nightly", max_dedicated_nodes=2)
-    batch.make("nightly", pool_body(3, metadata=[{"name": "old", "value": "1"}, {"name": "kept", "value": "no"}]))
-    before = batch.call("GET", "/pools/nightly").json()
-    metadata = [{"name": "role", "value": "current"}]
-
-    answer = batch.patch("nightly", {"properties": {"metadata": metadata}}, If_Match=before["etag"])
-
-    shown = answer.json()
-    assert (shown["properties"]["metadata"], shown["properties"]["allocationState"]) == (metadata, "Steady")
-    assert shown["etag"] == answer.headers["etag"] != before["etag"]
-    assert shown["properties"]["resizeOperationStatus"] == before["properties"]["resizeOperationStatus"]
-    assert batch.counts("nightly") == {"idle": 2, "total": 2}
-    assert batch.plane("GET", "/pools/nightly").json()["metadata"] == metadata
-
-
 def test_secrets_are_never_shown(batch: Batch) -> None:
     batch.put("nightly", pool_body(userAccounts=[{"name": "me", "password": "Secret!1"}]))
 

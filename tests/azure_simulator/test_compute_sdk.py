@@ -73,10 +73,6 @@ def test_a_whole_run_from_the_vm_to_the_version_and_back(sdk: ComputeManagementC
     assert version.provisioning_state == "Succeeded"
     read = sdk.gallery_image_versions.get(*gallery, "golden", "1.0.0", expand="ReplicationStatus")
     assert read.replication_status.aggregated_state == "Completed"
-    publishing = {"excludeFromLatest": True, "targetRegions": body["properties"]["publishingProfile"]["targetRegions"]}
-    mark = {"tags": {"verdict": "bad"}, "properties": {"storageProfile": {}, "publishingProfile": publishing}}
-    marked = sdk.gallery_image_versions.begin_update(*gallery, "golden", "1.0.0", mark).result()
-    assert (marked.tags, marked.properties.publishing_profile.exclude_from_latest) == ({"verdict": "bad"}, True)
     sdk.gallery_image_versions.begin_delete(*gallery, "golden", "1.0.0").result()
     sdk.images.begin_delete("images", "image").result()
     sdk.snapshots.begin_delete("images", "os").result()

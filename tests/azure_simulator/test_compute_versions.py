@@ -327,39 +327,6 @@ def test_a_patch_changes_what_may_change(arm: Arm) -> None:
     assert (body["tags"], profile["excludeFromLatest"], len(profile["targetRegions"])) == ({"old": "yes"}, True, 2)
 
 
-@pytest.mark.parametrize(("replaces", "regions"), [(False, 2), (True, 1)])
-def test_what_becomes_of_regions_that_a_patch_does_not_name_is_a_switch(
-    arm: Arm, world: World, replaces: bool, regions: int
-) -> None:
-    world.settings = world.settings.patched({"compute": {"patch_replaces_publishing_profile": replaces}})
-    arm.make_definition()
-    arm.done(arm.put(VERSION, arm.version_body(arm.make_image(), BOTH)))
-    properties = {"storageProfile": {}, "publishingProfile": {"excludeFromLatest": True}}
-    arm.done(arm.call("PATCH", VERSION, {"properties": properties}))
-    profile = arm.get(VERSION).json()["properties"]["publishingProfile"]
-    assert (profile["excludeFromLatest"], len(profile["targetRegions"])) == (True, regions)
-
-
-@pytest.mark.parametrize("replaces", [False, True])
-def test_a_patch_that_names_all_regions_marks_a_version(arm: Arm, world: World, replaces: bool) -> None:
-    world.settings = world.settings.patched({"compute": {"patch_replaces_publishing_profile": replaces}})
-    arm.make_definition()
-    arm.done(arm.put(VERSION, arm.version_body(arm.make_image(), BOTH)))
-    before = arm.get(VERSION).json()["properties"]["publishingProfile"]["targetRegions"]
-    publishing = {"excludeFromLatest": True, "targetRegions": before}
-    body = {"tags": {"verdict": "bad"}, "properties": {"storageProfile": {}, "publishingProfile": publishing}}
-    answer = arm.call("PATCH", VERSION, body)
-    running = (answer.status_code, answer.json()["properties"]["provisioningState"])
-    busy = arm.call("PATCH", VERSION, body)
-    assert arm.done(answer)["status"] == "Succeeded"
-    version = arm.get(VERSION).json()
-    assert (running, error_of(busy)) == ((200, "Updating"), (409, "Conflict"))
-    assert (version["tags"], version["properties"]["provisioningState"]) == ({"verdict": "bad"}, "Succeeded")
-    assert version["properties"]["publishingProfile"]["targetRegions"] == before
-    assert _replication(arm)[0] == "Completed"
-    assert world.compute.latest_version(arm.id(DEFINITION)) is None
-
-
 def test_a_patch_of_tags_alone_is_done_at_once(arm: Arm) -> None:
     arm.make_definition()
     arm.done(arm.put(VERSION, arm.version_body(arm.make_image())))

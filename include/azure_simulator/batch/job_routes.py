@@ -74,7 +74,7 @@ async def get_job(request: Request) -> Response:
 @plane.api_route("/jobs/{job_id}", methods=["PATCH", "PUT"])
 async def update_job(request: Request) -> Response:
     """Change a job; PUT sets what is left out to its default."""
-    account, job = account_of(request), _job(request)
+    job = _job(request)
     check_conditions(request, job.etag)
     body = await body_of(request)
     if request.method == "PUT":
@@ -83,7 +83,7 @@ async def update_job(request: Request) -> Response:
             name: value for name, value in body.items() if name not in _READ_ONLY_JOB or value != job.body.get(name)
         }
         body = {name: value for name, value in body.items() if name not in _SERVER_JOB}
-    job.update(body, now_of(request), account.settings, replace=request.method == "PUT")
+    job.update(body, now_of(request), replace=request.method == "PUT")
     return _job_written(request, job, 200)
 
 
@@ -104,10 +104,10 @@ async def disable_job(request: Request) -> Response:
 @plane.post("/jobs/{job_id}/enable")
 async def enable_job(request: Request) -> Response:
     """Let a job go on."""
-    account, job, now = account_of(request), _job(request), now_of(request)
+    job = _job(request)
     check_conditions(request, job.etag)
-    job.enable(now, account.settings)
-    account.settle(now)
+    job.enable(now_of(request))
+    account_of(request).settle(now_of(request))
     return _job_written(request, job, 202)
 
 

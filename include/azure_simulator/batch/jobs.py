@@ -127,12 +127,11 @@ class Job:
         """The tasks that run now."""
         return [task for task in self.tasks.values() if task.state is TaskState.RUNNING]
 
-    def waiting_tasks(self) -> list[tuple[Task, datetime]]:
-        """The tasks that wait for a node, in the order in which they came, and since when each may run."""
+    def waiting_tasks(self) -> list[Task]:
+        """The tasks that wait for a node, in the order in which they came."""
         if self.state is not JobState.ACTIVE:
             return []
-        waiting = [task for task in self.tasks.values() if task.state is TaskState.ACTIVE]
-        return [(task, max(task.since, self.since)) for task in waiting]
+        return [task for task in self.tasks.values() if task.state is TaskState.ACTIVE]
 
     # -- what users do -------------------------------------------------------------------------------------------------
 
@@ -170,17 +169,14 @@ class Job:
             raise not_found("Task")
         return found
 
-    def update(self, change: JsonObject, now: datetime, settings: BatchSettings, *, replace: bool) -> None:
+    def update(self, change: JsonObject, now: datetime, *, replace: bool) -> None:
         """Change properties; ``replace`` sets those that are left out to their defaults.
 
-        :raises BatchServiceError: 400 for a bad body, 409 when the pool is changed while the job is not disabled.
+        :raises BatchServiceError: 409 when the pool is changed while the job is not disabled.
         """
         self._require_not({JobState.DELETING, JobState.TERMINATING, JobState.COMPLETED})
         known_properties(change, _CHANGEABLE)
-        if replace and "poolInfo" not in change:
-            raise missing_property("poolInfo")
-        moves = change.get("poolInfo", self.body["poolInfo"]) != self.body["poolInfo"]
-        if moves or ("poolInfo" in change and not replace and settings.same_pool_in_job_patch_is_a_change):
+        if "poolInfo" in change and change["poolInfo"] != self.body["poolInfo"]:
             if self.state is not JobState.DISABLED:
                 raise BatchServiceError(
                     409,
@@ -208,21 +204,19 @@ class Job:
                 task.requeue(now)
             elif option is DisableTasks.TERMINATE:
                 task.end_early(now)
-        if self.state is JobState.ACTIVE:
-            self._enter(JobState.DISABLING, now)
+        self._enter(JobState.DISABLING, now)
         self.settles_at = now + settings.job_disable
 
-    def enable(self, now: datetime, settings: BatchSettings) -> None:
-        """Go on, after a moment.
+    def enable(self, now: datetime) -> None:
+        """Go on.
 
-        :raises BatchServiceError: 409 when the job has ended.
+        :raises BatchServiceError: 409 unless the job is disabled or being disabled.
         """
-        if self.state in (JobState.ACTIVE, JobState.ENABLING):
-            return
-        if self.state not in (JobState.DISABLED, JobState.DISABLING):
+        if self.state not in (JobState.DISABLED, JobState.DISABLING, JobState.ACTIVE):
             raise self._wrong_state()
-        self._enter(JobState.ENABLING, now)
-        self.settles_at = now + settings.job_enable
+        self.settles_at = None
+        if self.state is not JobState.ACTIVE:
+            self._enter(JobState.ACTIVE, now)
 
     def terminate(self, reason: str, now: datetime) -> None:
         """End the job and its tasks.
@@ -232,7 +226,6 @@ class Job:
         self._require_not({JobState.COMPLETED, JobState.DELETING, JobState.TERMINATING})
         for task in self.tasks.values():
             task.end_early(now)
-        self.settles_at = None
         self._complete(reason, now)
 
     def delete(self, now: datetime, settings: BatchSettings) -> None:
@@ -257,9 +250,6 @@ class Job:
                 ended = [task.since for task in self.tasks.values() if task.state is TaskState.COMPLETED]
                 self._enter(JobState.DISABLED, max([self.settles_at, *ended]))
                 self.settles_at = None
-        if self.state is JobState.ENABLING and self.settles_at is not None and now >= self.settles_at:
-            self._enter(JobState.ACTIVE, self.settles_at)
-            self.settles_at = None
         if self.state is JobState.ACTIVE and self.body.get("onAllTasksComplete") == "terminatejob" and self._all_done():
             self._complete("AllTasksCompleted", max(task.since for task in self.tasks.values()))
 

@@ -75,7 +75,7 @@ async def update_schedule(request: Request) -> Response:
     body = await body_of(request)
     if request.method == "PUT":
         body = {name: body[name] for name in ("schedule", "jobSpecification", "metadata") if name in body}
-    schedule.update(body, now_of(request), replace=request.method == "PUT")
+    schedule.update(body, now_of(request))
     return _schedule_written(request, schedule, 200)
 
 

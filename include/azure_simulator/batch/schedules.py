@@ -57,15 +57,14 @@ class JobSchedule:
         self.since = self.modified = self.created
         self.next_run = max(self.created, self._moment("doNotRunUntil") or self.created)
 
-    def update(self, change: JsonObject, now: datetime, *, replace: bool) -> None:
-        """Change it, ``replace`` all of it; jobs that it has made keep what they were made with.
+    def update(self, change: JsonObject, now: datetime) -> None:
+        """Change it; jobs that it has made keep what they were made with.
 
         :raises BatchServiceError: 400 for a bad body, 409 when it has ended.
         """
         self._require_open()
         known_properties(change, _CHANGEABLE)
-        kept = {name: value for name, value in self.body.items() if not replace or name not in _CHANGEABLE}
-        body = kept | change
+        body = self.body | change
         check_schedule(body)
         self.body = body
         self._touch(now)

@@ -85,8 +85,6 @@ class BatchSettings(BaseModel):
     """How long the id of a deleted pool stays taken; usually 1 to 5 minutes."""
     job_disable: NotNegative = timedelta(seconds=5)
     """How long a job without running tasks stays ``disabling``."""
-    job_enable: NotNegative = timedelta(seconds=2)
-    """How long a job stays ``enabling``."""
     job_delete: NotNegative = timedelta(seconds=10)
     """How long a job stays ``deleting``."""
     task_duration: NotNegative = timedelta(seconds=60)
@@ -138,8 +136,6 @@ class BatchSettings(BaseModel):
     """New targets when nodes are removed from a pool below its targets: its ``size`` or ``targets``, less the nodes."""
     reboot_states: tuple[NodeState, ...] = DEFAULT_REBOOT_STATES
     """States that can be rebooted. API reference: idle, running; articles reboot bad nodes; users report refusals."""
-    same_pool_in_job_patch_is_a_change: bool = True
-    """Whether a PATCH of an active job fails that names the pool that the job has; the API file says so, no report."""
     gone_files_code: GoneFilesCode = GoneFilesCode.NODE_NOT_FOUND
     """Code of the files of a task whose node has left: this (404) or ``TaskFilesUnavailable`` (409); not published."""
     low_priority_quota_code: str = "AccountLowPriorityCoreQuotaReached"

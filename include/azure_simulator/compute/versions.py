@@ -151,10 +151,6 @@ class Versions(Store[ImageVersion]):
         current = version.render(with_replication_status=False)
         tags: JsonObject = {**(version.tags if body.tags is None else body.tags)}
         change: JsonObject = {"tags": tags, "properties": body.properties}
-        properties = current["properties"]
-        replaces = self._world.settings.compute.patch_replaces_publishing_profile
-        if replaces and "publishingProfile" in body.properties and isinstance(properties, dict):
-            del properties["publishingProfile"]
         return self.put(rid, parse_body(VersionBody, merged(current, change)), api_version=api_version)
 
     def delete(self, rid: ResourceId) -> Operation | None:

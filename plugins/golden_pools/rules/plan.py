@@ -214,6 +214,8 @@ def make_plan(
     strategy = params.get("refresh_strategy") or spec.refresh.strategy
     if strategy not in list(Strategy):
         faults.append(f"refresh_strategy is {strategy!r}, allowed: {', '.join(Strategy)}")
+    elif strategy != Strategy.IN_PLACE:
+        faults.append(f"refresh_strategy is {str(strategy)!r}, which runs cannot do yet; allowed: {Strategy.IN_PLACE}")
     version = params.get("image_version") or None
     existing = None
     if version is not None:
