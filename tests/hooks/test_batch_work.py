@@ -102,6 +102,7 @@ def test_a_job_moves_to_another_pool(work: Work) -> None:
     work.hook.move_job(*PLACE, job, "green")
     work.hook.enable_job(*PLACE, job.id)
     work.hook.enable_job(*PLACE, job.id)
+    work.pass_time(minutes=1)
     assert work.hook.jobs(*PLACE, pool="small") == []
     (moved,) = work.hook.jobs(*PLACE, pool="green")
     assert moved.state is JobState.ACTIVE
