@@ -110,6 +110,11 @@ class TestJobs:
         assert wire.body() == {"poolInfo": {"poolId": "new"}}
         assert wire.requests[0].headers["If-Match"].strip('"') == "0x1"
 
+    def test_a_job_that_has_moved_is_left_alone(self, wire: Wire, hook: BatchWorkHook) -> None:
+        """Batch may take the same pool once more for a change, which needs a disabled job."""
+        hook.move_job(*PLACE, JOB, "OLD")
+        assert wire.requests == []
+
     def test_the_loser_of_a_race_is_told(self, wire: Wire, hook: BatchWorkHook) -> None:
         wire.script(refusal(412, "ConditionNotMet"))
         with pytest.raises(OwnershipError):
@@ -165,8 +170,8 @@ class TestJobs:
 class TestCreateJob:
     def test_the_body_says_id_and_pool(self, wire: Wire, hook: BatchWorkHook) -> None:
         wire.script(Answer(201))
-        hook.create_job(*PLACE, "j", pool="p")
-        assert wire.body() == {"id": "j", "poolInfo": {"poolId": "p"}}
+        hook.create_job(*PLACE, "j", pool="p", priority=7)
+        assert wire.body() == {"id": "j", "poolInfo": {"poolId": "p"}, "priority": 7}
 
     def test_what_an_earlier_try_made_is_adopted(self, wire: Wire, hook: BatchWorkHook) -> None:
         wire.script(refusal(409, "JobExists"), Answer(body=job("j", "P")))
@@ -361,6 +366,14 @@ class TestFiles:
         assert hook.start_task_output(*PLACE, "p", "n", "stdout.txt") == ""
         wire.script(file_of(4), refusal(status, code))
         assert hook.task_output(*PLACE, "j", "t") == ""
+
+    def test_a_missing_file_is_no_traceback_in_the_log(
+        self, wire: Wire, hook: BatchWorkHook, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        wire.script(Answer(404))
+        with caplog.at_level("DEBUG"):
+            hook.task_output(*PLACE, "j", "t")
+        assert [record.name for record in caplog.records] == ["golden_pools.hooks.pipeline"]
 
     def test_what_must_not_be_read_is_told(self, wire: Wire, hook: BatchWorkHook) -> None:
         wire.script(Answer(403))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from golden_pools.errors import AzureRefusedError, OwnershipError
+from golden_pools.errors import AzureBusyError, AzureRefusedError, OwnershipError
 from golden_pools.hooks.batch_work import AsyncBatchWorkHook, BatchWorkHook
 from golden_pools.rules.facts import JobState, Pool
 from golden_pools.spec.model import Deallocation, MoveTasks, Targets
@@ -102,6 +102,7 @@ def test_a_job_moves_to_another_pool(work: Work) -> None:
     work.hook.move_job(*PLACE, job, "green")
     work.hook.enable_job(*PLACE, job.id)
     work.hook.enable_job(*PLACE, job.id)
+    work.pass_time(minutes=1)
     assert work.hook.jobs(*PLACE, pool="small") == []
     (moved,) = work.hook.jobs(*PLACE, pool="green")
     assert moved.state is JobState.ACTIVE
@@ -141,8 +142,11 @@ def test_jobs_that_are_over_are_not_listed(work: Work) -> None:
     work.hook.delete_job(*PLACE, "work")
     work.hook.delete_job(*PLACE, "work")
     assert work.hook.jobs(*PLACE, pool="small") == []
+    with pytest.raises(AzureBusyError, match="still being deleted"):
+        work.hook.create_job(*PLACE, "work", pool="small")
     work.pass_time(minutes=5)
     work.hook.delete_job(*PLACE, "work")
+    work.hook.create_job(*PLACE, "work", pool="small")
 
 
 def test_a_schedule_moves_with_all_it_says(work: Work) -> None:
@@ -184,11 +188,39 @@ def test_a_node_is_rebooted_and_another_removed(work: Work) -> None:
     assert work.pool().target_dedicated == 1
 
 
+def test_bad_nodes_alone_are_listed(work: Work) -> None:
+    outcome = {"state": "starttaskfailed", "nodes": 1, "exit_code": 3}
+    work.cloud.world.batch.script_allocation({"pool": "small", "node_outcomes": [outcome]})
+    work.hook.resize_pool(*WHERE, dedicated=4, spot=0, timeout=MINUTES, etag=work.pool().etag)
+    work.pass_time(minutes=30)
+    (bad,) = work.hook.nodes(*WHERE, bad_only=True)
+    assert (bad.state, bad.start_task_exit_code) == ("starttaskfailed", 3)
+    assert "exit code 3" in work.hook.start_task_output(*WHERE, bad.id, "stderr.txt")
+
+
+def test_many_nodes_are_removed_a_hundred_at_a_time(work: Work) -> None:
+    work.hook.resize_pool(*WHERE, dedicated=152, spot=0, timeout=MINUTES, etag=work.pool().etag)
+    work.pass_time(hours=1)
+    nodes = [node.id for node in work.hook.nodes(*WHERE)]
+    work.hook.remove_nodes(*WHERE, nodes[2:], timeout=MINUTES, deallocation=Deallocation.REQUEUE)
+    with pytest.raises(AzureBusyError, match="PoolBeingResized"):
+        work.hook.remove_nodes(*WHERE, nodes[102:], timeout=MINUTES, deallocation=Deallocation.REQUEUE)
+    work.pass_time(hours=1)
+    left = [node.id for node in work.hook.nodes(*WHERE)]
+    assert left == nodes[:2] + nodes[102:]
+    work.hook.remove_nodes(*WHERE, left[2:], timeout=MINUTES, deallocation=Deallocation.REQUEUE)
+    work.pass_time(hours=1)
+    assert (work.pool().current_dedicated, work.pool().target_dedicated) == (2, 2)
+
+
 def test_a_resize_is_stopped_only_as_it_was_seen(work: Work) -> None:
     growing = work.hook.resize_pool(*WHERE, dedicated=5, spot=0, timeout=MINUTES, etag=work.pool().etag)
     with pytest.raises(OwnershipError):
         work.hook.stop_resize(*WHERE, etag='W/"0x0"')
-    assert work.hook.stop_resize(*WHERE, etag=growing.etag).allocation_state == "Stopping"
+    for _ in range(2):
+        assert work.hook.stop_resize(*WHERE, etag=growing.etag).allocation_state == "Stopping"
+    work.pass_time(minutes=30)
+    assert work.hook.stop_resize(*WHERE, etag=growing.etag).allocation_state == "Steady"
 
 
 def test_a_pool_is_emptied_changed_and_deleted(work: Work) -> None:

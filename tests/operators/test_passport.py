@@ -35,7 +35,9 @@ def make_run(cloud: Cloud, spec: PoolSpec) -> Callable[..., Run]:
     def make(*, excluded: bool = True, **tags: str) -> Run:
         cloud.make_version(NEW, **tags)
         profile = {"targetRegions": [{"name": "westeurope", "regionalReplicaCount": 1}], "excludeFromLatest": excluded}
-        cloud.arm("PATCH", f"{DEFINITION}/versions/{NEW}", {"properties": {"publishingProfile": profile}})
+        source = cloud.arm("GET", f"{DEFINITION}/versions/{NEW}")["properties"]["storageProfile"]
+        marks = {"properties": {"publishingProfile": profile, "storageProfile": source}}
+        cloud.arm("PATCH", f"{DEFINITION}/versions/{NEW}", marks)
         cloud.advance(hours=1)
         cloud.forget()
         run = Run(spec, conf={"image_version": NEW})

@@ -122,7 +122,7 @@ def test_a_node_on_an_old_version_is_found(cloud: Cloud, make_run: Callable[...,
     cloud.make_version(OLD)
     run = Run(changed(spec, refresh={"probe_pool": True}), conf={"image_version": OLD})
     run.xcoms["refresh"] = {"pool": "small"}
-    with pytest.raises(ProbeFailedError, match="runs on .*2026.1121.20005") as failed:
+    with pytest.raises(ProbeFailedError, match=r"runs on .*2026.1121.20005") as failed:
         run.do(probe())
     assert "default-node-agent" in failed.value.answer
     failure = noted_failure(run.context(probe()), "probe")
@@ -143,6 +143,7 @@ def test_a_pool_that_is_busy_all_the_time_is_not_failed(
     late(monkeypatch)
     assert outcomes(run.do(probe())) == {"default-node-agent": "passed", "default-temp-drive": "not_run"}
     assert "Every node was busy" in capsys.readouterr().out
+    cloud.advance(minutes=1)
     assert JOB not in jobs(cloud)
 
 

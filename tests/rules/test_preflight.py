@@ -388,7 +388,7 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
     ),
     (
         "nodes-on-one-image",
-        plan(version=VERSION_ID, refresh={"strategy": "blue_green"}, pool={"task_slots_per_node": 2}),
+        plan(version=VERSION_ID, pool={"task_slots_per_node": 2}, refresh={"strategy": "blue_green"}),
         observations(pools=(pool(current_dedicated=1991),)),
         WARNING,
         "and small 1991 more",

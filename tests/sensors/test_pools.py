@@ -98,7 +98,7 @@ def test_lost_nodes_that_come_back_are_no_failure(cloud: Cloud, image: str, run:
     cloud.make_pool(image, dedicated=2)
     cloud.allocation(incident={"state": "unknown", "nodes": 1, "recovers_after": "PT5M"})
     run.in_waits = repeat(lambda: cloud.control("PATCH", "clock", {"speed": 600}))
-    assert run.do(sensor(cloud)) == {"dedicated": 2, "spot": 0}
+    assert run.do(sensor(cloud)) == {"pool": "small", "dedicated": 2, "spot": 0}
 
 
 def test_nodes_that_cannot_be_read_do_not_hide_the_verdict(

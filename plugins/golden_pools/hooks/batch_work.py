@@ -95,12 +95,14 @@ class BatchWorkHook(BatchHook):
             self._post(group, account, f"/jobs/{quote(job_id)}/disable", {"disableTasks": tasks.value})
 
     def move_job(self, group: str, account: str, job: facts.Job, pool: str) -> None:
-        """Bind a disabled job to another pool; Batch refuses it in any other state.
+        """Bind a disabled job to another pool; Batch refuses it in any other state. One that is there is left alone.
 
         :raises OwnershipError: the job has changed since it was looked at
         """
         from azure.batch.models import BatchJobUpdateOptions, BatchPoolInfo
 
+        if _same(job.pool, pool):
+            return
         with azure_errors(f"Could not move the job to pool {pool}", job.id):
             self._data_plane(group, account).update_job(
                 job.id, BatchJobUpdateOptions(pool_info=BatchPoolInfo(pool_id=pool)), **_unchanged(job.etag)

@@ -10,7 +10,6 @@ from golden_pools.errors import AzureRefusedError, OwnershipError, ResizeGaveUpE
 from golden_pools.operators.base import StateStore, now
 from golden_pools.operators.drain import drain_of, forget_drains
 from golden_pools.operators.give_back import GivingBackOperator
-from golden_pools.rules.drain import is_shrinking_to_zero
 from golden_pools.rules.facts import Pool
 from golden_pools.rules.family import ROLE, SINCE, Role, current_pool, family, moment_of_role, role_of, with_role
 from golden_pools.rules.moves import is_active
@@ -162,7 +161,7 @@ class RefreshPoolOperator(GivingBackOperator):
         elif step.kind is StepKind.DRAIN:
             self._empty(hook, plan, store, pool)
         elif step.kind is StepKind.SETTLE:
-            if is_shrinking_to_zero(pool) and drain_of(store, pool):
+            if drain_of(store, pool):
                 self._empty(hook, plan, store, pool)
             self.settle(plan, pool)
         elif step.kind is StepKind.DELETE:

@@ -14,7 +14,6 @@ from golden_pools.operators.drain import drain_of
 from golden_pools.operators.give_back import counts
 from golden_pools.operators.job_moves import DISABLED_KEY, JobMovingOperator, Moving, named
 from golden_pools.operators.refresh import BEFORE_KEY
-from golden_pools.rules.drain import is_shrinking_to_zero
 from golden_pools.rules.facts import Pool
 from golden_pools.rules.family import SINCE, Role, current_pool, family, moment_of_role, with_role
 from golden_pools.rules.plan import RunPlan
@@ -234,7 +233,7 @@ class RestorePoolOperator(JobMovingOperator):
             hook.stop_resize(group, account, pool.name, etag=pool.etag)
             self.settle(plan, pool)
         elif step.kind is RestoreKind.SETTLE:
-            if is_shrinking_to_zero(pool) and drain_of(store, pool):
+            if drain_of(store, pool):
                 self._empty(hook, plan, store, pool)
             self.settle(plan, pool)
         elif step.kind is RestoreKind.ALIAS_BACK:
