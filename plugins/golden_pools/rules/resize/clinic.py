@@ -1,0 +1,205 @@
+"""The node clinic: what is done for nodes that do not take work, before they count as failed.
+
+Batch says that a node whose start task failed stays so until it is rebooted or removed, and that some ``unusable`` and
+``unknown`` nodes recover by themselves ("Azure Batch node and pool errors"). Nodes are paid for in all of these states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from golden_pools.rules.facts import Node, NodeCounts, PoolNodes
+from golden_pools.rules.resize.allocation import wanted
+from golden_pools.rules.resize.chart import Chart, may_recover, spell_of
+from golden_pools.rules.resize.nodes import FAILED_ADVICE, judge_nodes
+from golden_pools.rules.resize.verdict import VerdictKind
+from golden_pools.spec.model import Clinic, Shares, Targets
+
+BAD = (*sorted(NodeCounts.FAILED), "unknown")
+"""States of nodes that the clinic looks at. A preempted Spot node is no failure: Batch brings it back."""
+
+ON_THEIR_WAY = frozenset(
+    {
+        "creating",
+        "starting",
+        "waitingforstarttask",
+        "rebooting",
+        "reimaging",
+        "upgradingos",
+        "leavingpool",
+        "deallocating",
+    }
+)
+"""States that end by themselves."""
+
+REBOOT_SHOWS = timedelta(minutes=5)
+"""How long after a reboot was ordered the node may still show the state from before."""
+
+
+class ClinicKind(StrEnum):
+    """What to do about the nodes."""
+
+    WAIT = "wait"
+    REBOOT = "reboot"
+    REPLACE = "replace"
+    REACHED = "reached"
+    PARTIAL = "partial"
+    GIVE_UP = "give_up"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClinicStep:
+    """What to do about the nodes, and why.
+
+    :param nodes: ids of the nodes to reboot, or to remove
+    :param until: look again then (``WAIT`` only); None: when the counts change
+    :param others: look again as soon as no node is on its way any more (``WAIT`` only)
+    :param blames_image: whether what ends the wait speaks against the image (``GIVE_UP`` only)
+    """
+
+    kind: ClinicKind
+    reason: str
+    nodes: tuple[str, ...] = ()
+    until: datetime | None = None
+    others: bool = False
+    advice: str = ""
+    blames_image: bool = False
+
+
+def clinic_step(
+    counts: PoolNodes,
+    nodes: Sequence[Node],
+    targets: Targets,
+    chart: Chart,
+    *,
+    shares: Shares,
+    settings: Clinic,
+    ready: timedelta,
+    now: datetime,
+    at_rest: bool,
+) -> ClinicStep:
+    """Return what to do about a pool's nodes.
+
+    A node is rebooted as soon as it has failed. Nodes that no reboot helps are removed together, when no other node is
+    on its way or may still recover: rounds are few. More nodes that failed since the last round than the spec takes for
+    chance are the image's fault, and nothing more is tried.
+
+    :param counts: of the pool's nodes
+    :param nodes: the pool's bad nodes; others are left out of account
+    :param chart: :meth:`Chart.watching` these nodes
+    :param ready: time for nodes to become ready
+    :param now: by the clock that the chart was kept by
+    :param at_rest: the pool does not grow at the moment
+    """
+    begun, deadline = datetime.fromisoformat(chart.since), chart.deadline(ready)
+    cases = _triage([node for node in nodes if node.state in BAD], chart, settings, now)
+    lost = (_count(cases.incurable, dedicated=True), _count(cases.incurable, dedicated=False))
+    verdict = judge_nodes(
+        counts,
+        targets,
+        shares=shares,
+        waited=now - begun,
+        allowed=deadline - begun,
+        at_rest=at_rest,
+        failed=lost,
+    )
+    done = _done(chart)
+    reason = f"{verdict.reason}; {done}" if done else verdict.reason
+    if verdict.kind is VerdictKind.REACHED:
+        return ClinicStep(kind=ClinicKind.REACHED, reason=reason)
+    failed = (*cases.curable, *cases.incurable)
+    troubled = {node.id for node in failed} | {id for id, one in chart.reboots.items() if one.round == chart.rounds}
+    if failed and len(troubled) > (most := wanted(targets.total, settings.largest_bad_share)):
+        return ClinicStep(
+            kind=ClinicKind.GIVE_UP,
+            reason=f"{len(troubled)} nodes failed, and more than {most} speak against the image; {reason}",
+            advice=FAILED_ADVICE,
+            blames_image=_blames_image(failed),
+        )
+    if cases.curable:
+        ids = tuple(node.id for node in cases.curable)
+        return ClinicStep(kind=ClinicKind.REBOOT, reason=reason, nodes=ids)
+    moving = sum(kind.by_state.get(state, 0) for kind in (counts.dedicated, counts.spot) for state in ON_THEIR_WAY)
+    if cases.incurable and chart.rounds < settings.replacements:
+        if (moving or cases.until) and now < deadline:
+            return ClinicStep(kind=ClinicKind.WAIT, reason=reason, until=cases.until, others=moving > 0)
+        ids = tuple(node.id for node in cases.incurable)
+        return ClinicStep(kind=ClinicKind.REPLACE, reason=reason, nodes=ids)
+    if verdict.kind is VerdictKind.WAIT:
+        return ClinicStep(kind=ClinicKind.WAIT, reason=reason, until=cases.until, others=moving > 0)
+    if verdict.kind is VerdictKind.PARTIAL:
+        return ClinicStep(kind=ClinicKind.PARTIAL, reason=reason, advice=verdict.advice)
+    bad = (*failed, *cases.waiting)
+    return ClinicStep(
+        kind=ClinicKind.GIVE_UP,
+        reason=reason,
+        advice=FAILED_ADVICE if bad else verdict.advice,
+        blames_image=_blames_image(bad),
+    )
+
+
+@dataclass(frozen=True)
+class _Cases:
+    """Bad nodes by what can be done; ``until`` is when to look at the waiting ones again."""
+
+    waiting: tuple[Node, ...]
+    curable: tuple[Node, ...]
+    incurable: tuple[Node, ...]
+    until: datetime | None
+
+
+def _triage(nodes: Iterable[Node], chart: Chart, settings: Clinic, now: datetime) -> _Cases:
+    waiting, curable, incurable, ends = [], [], [], []
+    for node in nodes:
+        if left := _left_alone(node, chart, settings, now):
+            waiting.append(node)
+            ends.append(now + left)
+        elif _can_be_rebooted(node, chart, settings):
+            curable.append(node)
+        else:
+            incurable.append(node)
+    return _Cases(tuple(waiting), tuple(curable), tuple(incurable), min(ends, default=None))
+
+
+def _left_alone(node: Node, chart: Chart, settings: Clinic, now: datetime) -> timedelta | None:
+    """Return for how long the node is left alone, or None where something has to be done."""
+    reboot = chart.reboots.get(node.id)
+    if reboot and reboot.ordered and reboot.spell == spell_of(node):
+        left = REBOOT_SHOWS - (now - datetime.fromisoformat(reboot.ordered))
+    elif may_recover(node):
+        left = timedelta(minutes=settings.grace_minutes) - chart.seen_for(node, now)
+    else:
+        return None
+    return left if left > timedelta(0) else None
+
+
+def _can_be_rebooted(node: Node, chart: Chart, settings: Clinic) -> bool:
+    """Return whether the budget has a reboot for the node, or one that was never ordered for this spell."""
+    reboot = chart.reboots.get(node.id)
+    if reboot is None:
+        return settings.reboots > 0
+    if reboot.refused:
+        return False
+    repeats = reboot.ordered is None and reboot.spell == spell_of(node)
+    return repeats or reboot.times < settings.reboots
+
+
+def _count(nodes: Iterable[Node], *, dedicated: bool) -> int:
+    return sum(node.dedicated is dedicated for node in nodes)
+
+
+def _blames_image(nodes: Iterable[Node]) -> bool:
+    """Return whether a node came up wrong; one that was lost, or one that did not come, says nothing of the image."""
+    return any(node.state in NodeCounts.FAILED for node in nodes)
+
+
+def _done(chart: Chart) -> str:
+    tried = []
+    if chart.reboots_ordered:
+        tried.append(f"{chart.reboots_ordered} node(s) rebooted")
+    if chart.rounds:
+        tried.append(f"{len(chart.replaced)} node(s) replaced in {chart.rounds} round(s)")
+    return ", ".join(tried)
