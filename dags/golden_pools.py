@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, TaskGroup, TriggerRule, chain, get_parsing_context
+from airflow.sdk import DAG, CronTriggerTimetable, Param, TaskGroup, TriggerRule, chain, get_parsing_context
+from golden_pools.assets import image_asset, pool_asset
+from golden_pools.forms import node_counts
+from golden_pools.operators.base import planned
 from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
@@ -17,48 +20,17 @@ from golden_pools.operators.passport import RecordPassportOperator
 from golden_pools.operators.plan import PlanRunOperator
 from golden_pools.operators.pools import RefreshPoolOperator, ResizePoolOperator
 from golden_pools.operators.preflight import PreflightOperator
-from golden_pools.retries import RETRIES, RETRY_DELAY, RETRY_POLICY
+from golden_pools.retries import DEFAULT_ARGS
+from golden_pools.rules.plan import REFRESH_DAG_PREFIX, refresh_dag_id
 from golden_pools.sensors.pools import PoolNodesSensor
 from golden_pools.spec.loader import load_one, load_pools
-from golden_pools.spec.model import MOST_DEDICATED_NODES, MOST_SPOT_NODES, PoolSpec, Publish, Strategy
-
-DAG_PREFIX = "golden_pool_"
-
-DEFAULT_ARGS = {"retries": RETRIES, "retry_delay": RETRY_DELAY, "retry_policy": RETRY_POLICY}
-
-
-def image_asset(spec: PoolSpec) -> Asset:
-    """Return the asset of the spec's image: an event says that there is a new version."""
-    image = spec.image
-    where = image.gallery if image.publish is Publish.GALLERY else image.resource_group
-    return Asset(name=f"golden-image/{where}/{image.definition or 'managed-image'}", group="golden-images")
-
-
-def pool_asset(pool: str, spec: PoolSpec) -> Asset:
-    """Return the asset of the pool: an event says that the pool has been refreshed."""
-    return Asset(name=f"batch-pool/{spec.pool.account}/{pool}", group="golden-pools")
+from golden_pools.spec.model import PoolSpec, Strategy
 
 
 def trigger_form(spec: PoolSpec) -> dict[str, Param]:
     """Return the form of the manual trigger."""
-    targets = spec.pool.targets
     return {
-        "dedicated": Param(
-            None,
-            type=["null", "integer"],
-            minimum=0,
-            maximum=MOST_DEDICATED_NODES,
-            title="Dedicated nodes",
-            description=f"Empty: {targets.dedicated}, as the spec says.",
-        ),
-        "spot": Param(
-            None,
-            type=["null", "integer"],
-            minimum=0,
-            maximum=MOST_SPOT_NODES,
-            title="Spot nodes",
-            description=f"Empty: {targets.spot}, as the spec says.",
-        ),
+        **node_counts(None if spec.scale else spec.pool.targets),
         "refresh_strategy": Param(
             spec.refresh.strategy.value,
             enum=[strategy.value for strategy in Strategy],
@@ -97,17 +69,11 @@ def nightly(spec: PoolSpec) -> CronTriggerTimetable | None:
     return CronTriggerTimetable(spec.schedule.cron, timezone=spec.schedule.timezone, run_immediately=timedelta(0))
 
 
-def planned(*path: str) -> str:
-    """Return the template of a field of the run plan's spec: what the run began with, whatever the file says since."""
-    keys = "".join(f"['{key}']" for key in path)
-    return f"{{{{ ti.xcom_pull(task_ids='plan')['spec']{keys} }}}}"
-
-
 def pool_dag(pool: str, spec: PoolSpec) -> DAG:
     """Return the DAG of one pool."""
     image, batch = image_asset(spec), spec.pool
     with DAG(
-        dag_id=f"{DAG_PREFIX}{pool}",
+        dag_id=refresh_dag_id(pool),
         dag_display_name=pool,
         description=f"{spec.golden_vm.name} -> image -> Batch pool {batch.account}/{pool}",
         doc_md=DOC.format(pool=pool, vm=spec.golden_vm.name, account=batch.account),
@@ -199,7 +165,7 @@ def specs_to_build() -> Mapping[str, PoolSpec]:
     own_dag = get_parsing_context().dag_id
     if own_dag is None:
         return load_pools().specs
-    pool = own_dag.removeprefix(DAG_PREFIX)
+    pool = own_dag.removeprefix(REFRESH_DAG_PREFIX)
     return {pool: load_one(pool)}
 
 

@@ -16,11 +16,13 @@ MAY_IMPORT = {
     "spec": {"spec", "errors"},
     "rules": PURE,
     "retries": {"retries", "errors"},
+    "assets": {"assets", "spec"},
+    "forms": {"forms", "spec"},
     "hooks": PURE | {"hooks"},
     "triggers": PURE | {"triggers", "hooks"},
     "operators": PURE | {"operators", "triggers", "hooks", "retries"},
     "sensors": PURE | {"sensors", "operators", "triggers", "hooks", "retries"},
-    "dags": PURE | {"operators", "sensors", "retries"},
+    "dags": PURE | {"operators", "sensors", "retries", "assets", "forms"},
 }
 """``dags`` are the files in ``dags/``; every other name is a module or package of ``golden_pools``."""
 

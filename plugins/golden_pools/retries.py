@@ -28,3 +28,6 @@ RETRY_POLICY = ExceptionRetryPolicy(
         ),
     ]
 )
+
+DEFAULT_ARGS = {"retries": RETRIES, "retry_delay": RETRY_DELAY, "retry_policy": RETRY_POLICY}
+"""``default_args`` of every DAG."""

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import pendulum
 import pytest
 from airflow.sdk import RetryAction, TriggerRule
 from golden_pools import errors
 from golden_pools.retries import RETRIES
 
+from tests.dags.conftest import SAMPLES, planned, sample, utc
+
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
     from airflow.sdk import DAG
-
-DAG_FILE = Path(__file__).parents[2] / "dags" / "golden_pools.py"
-SAMPLES = sorted(path.stem for path in (DAG_FILE.parents[1] / "include" / "pools").glob("*.yaml"))
 
 
 @pytest.fixture(scope="session", params=SAMPLES)
@@ -35,27 +33,8 @@ def small(dag_bag: DagBag) -> DAG:
 
 
 @pytest.fixture
-def parse(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., DagBag]:
-    """Parse the DAG file over spec files of a directory of their own: ``parse(name=text, ...)``."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    monkeypatch.setenv("GOLDEN_POOLS_DIR", str(tmp_path))
-
-    def parse_file(**texts: str) -> DagBag:
-        for name, text in texts.items():
-            (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
-        return DagBag(DAG_FILE, bundle_name="dags")
-
-    return parse_file
-
-
-def sample(**changes: str) -> str:
-    """Return the text of the sample ``small``, with texts replaced."""
-    text = (DAG_FILE.parents[1] / "include" / "pools" / "small.yaml").read_text(encoding="utf-8")
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new)
-    return text
+def parse(parse_file: Callable[..., DagBag]) -> Callable[..., DagBag]:
+    return partial(parse_file, "golden_pools")
 
 
 # -- the graph ---------------------------------------------------------------------------------------------------------
@@ -153,29 +132,6 @@ def test_no_template_field_is_one_of_airflows_own_words(dag: DAG) -> None:
 
 
 # -- the schedule ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def next_run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., datetime]:
-    """Return when the next run of a DAG starts, as the scheduler reckons it from what stands in its database."""
-    from airflow.serialization.serialized_objects import DagSerialization
-    from airflow.timetables import trigger
-    from airflow.timetables.base import DataInterval, TimeRestriction
-
-    def reckon(dag: DAG, *, at: datetime, last: datetime | None = None) -> datetime:
-        monkeypatch.setattr(trigger, "utcnow", lambda: pendulum.instance(at))
-        info = DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable.next_dagrun_info(
-            last_automated_data_interval=DataInterval.exact(pendulum.instance(last)) if last else None,
-            restriction=TimeRestriction(earliest=None, latest=None, catchup=dag.catchup),
-        )
-        assert info is not None
-        return info.run_after
-
-    return reckon
-
-
-def utc(month: int, day: int, hour: int, minute: int = 0) -> datetime:
-    return datetime(2026, month, day, hour, minute, tzinfo=UTC)
 
 
 def test_a_new_dag_that_is_switched_on_at_noon_waits_for_the_night(
@@ -284,34 +240,6 @@ def schema(dag: DAG, name: str) -> dict[str, Any]:
 
 
 # -- the run -----------------------------------------------------------------------------------------------------------
-
-
-class Recorded:
-    """A task state store of one task."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return self.values.get(key, default)
-
-    def set(self, key: str, value: Any) -> None:
-        self.values[key] = value
-
-
-def planned(dag: DAG, **conf: Any) -> Any:
-    """Return what the first task makes of a run's conf."""
-    run = SimpleNamespace(
-        dag_id=dag.dag_id,
-        run_id="manual__1",
-        run_type="manual",
-        triggering_user_name="ada",
-        run_after=utc(11, 22, 1),
-        conf=conf,
-    )
-    values = {**dag.params.dump(), **conf}
-    context: Any = {"dag_run": run, "params": values, "task_state_store": Recorded()}
-    return dag.get_task("plan").execute(context)  # type: ignore[attr-defined]
 
 
 def test_the_first_task_writes_the_plan(small: DAG) -> None:

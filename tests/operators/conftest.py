@@ -20,7 +20,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from golden_pools.errors import AzureBusyError
 from golden_pools.operators.base import pulled
 from golden_pools.retries import RETRIES
-from golden_pools.rules.plan import make_plan
+from golden_pools.rules.plan import PARAMS, make_plan
 from golden_pools.spec.model import Capture, PoolSpec
 from golden_pools.triggers import operation, pool, replication
 
@@ -221,6 +221,8 @@ class FakeStore:
 class Run:
     """One DAG run: XComs and task state stores of its tasks, and the triggers they waited on with their arguments.
 
+    :param keys: keys of the DAG's form
+    :param running: DAGs that have a run that is going on
     :param in_waits: what happens in the waits to come, one for each, before their triggers look
     """
 
@@ -234,6 +236,8 @@ class Run:
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
     deferrals: list[str] = field(default_factory=list)
     kwargs: list[dict[str, Any]] = field(default_factory=list)
+    keys: tuple[str, ...] = PARAMS
+    running: set[str] = field(default_factory=set)
     in_waits: Iterable[Callable[[], object]] = ()
 
     def __post_init__(self) -> None:
@@ -246,6 +250,7 @@ class Run:
             stamp=self.stamp,
             conf=self.conf,
             params={"plan_only": False, **self.conf},
+            keys=self.keys,
         )
         self.plan = plan
         self.xcoms["plan"] = json.loads(plan.model_dump_json())
@@ -256,10 +261,15 @@ class Run:
 
     def context(self, task: Any) -> dict[str, Any]:
         return {
-            "ti": SimpleNamespace(xcom_pull=lambda task_ids: self.xcoms.get(task_ids)),
+            "ti": SimpleNamespace(xcom_pull=lambda task_ids: self.xcoms.get(task_ids), get_dr_count=self.count_running),
             "task_state_store": self.stores.setdefault(task.task_id, FakeStore()),
             "outlet_events": _OutletEvents(self.events),
         }
+
+    def count_running(self, *, dag_id: str, states: list[str]) -> int:
+        """Return how many runs of a DAG are going on, as Airflow's API does."""
+        assert states == ["running"]
+        return int(dag_id in self.running)
 
     def do(self, task: BaseOperator) -> Any:
         """Run a task to its end, through all its waits; returns its XCom."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from golden_pools.errors import RunConfError
-from golden_pools.rules.plan import PARAMS, RunPlan, made_by, make_plan, owner_of
-from golden_pools.spec.model import Strategy
+from golden_pools.rules.plan import PARAMS, RESIZE_PARAMS, RunPlan, made_by, make_plan, owner_of
+from golden_pools.spec.model import PoolSpec, ScaleTime, Strategy, Targets
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,10 +32,19 @@ def made(params: dict[str, Any] | None = None, conf: dict[str, Any] | None = Non
     return make_plan(facts.pop("of", spec()), **{**given_facts, **facts}, conf=conf or {}, params=params or {})
 
 
-def refused(params: dict[str, Any] | None = None, conf: dict[str, Any] | None = None) -> RunConfError:
+def refused(params: dict[str, Any] | None = None, conf: dict[str, Any] | None = None, **facts: Any) -> RunConfError:
     with pytest.raises(RunConfError) as caught:
-        made(params, conf)
+        made(params, conf, **facts)
     return caught.value
+
+
+def scaled(**parts: Any) -> PoolSpec:
+    """Return the spec with 700 nodes by day and 4 by night; the pool's own targets are 10 and 5."""
+    day, night = ScaleTime(cron="0 7 * * *", dedicated=600, spot=100), ScaleTime(cron="0 19 * * *", dedicated=4)
+    return spec(**parts).model_copy(update={"scale": (day, night)})
+
+
+BY_NIGHT, BY_DAY = NOW, NOW.replace(hour=12)
 
 
 # Names and numbers
@@ -150,6 +159,77 @@ def test_the_golden_vms_region_may_be_named_with_replicas_of_its_own() -> None:
 @pytest.mark.parametrize(("nodes", "replicas"), [(0, 1), (1, 1), (300, 1), (301, 2), (2500, 9)])
 def test_one_replica_serves_300_nodes(nodes: int, replicas: int) -> None:
     assert plan(pool={"targets": {"dedicated": nodes}}).replicas("westeurope") == {"westeurope": replicas}
+
+
+def test_an_image_made_by_night_has_replicas_for_the_day() -> None:
+    run = made(of=scaled(), stamp=BY_NIGHT)
+
+    assert run.targets.total == 4
+    assert run.replicas("westeurope") == {"westeurope": 3}
+
+
+def test_the_pools_own_targets_count_among_the_largest() -> None:
+    run = made(of=scaled(pool={"targets": {"dedicated": 901}}), stamp=BY_NIGHT)
+
+    assert run.replicas("westeurope") == {"westeurope": 4}
+
+
+def test_replicas_follow_a_form_that_asks_for_more_than_the_spec_and_not_for_less() -> None:
+    assert made({"dedicated": 901}, of=spec()).replicas("westeurope") == {"westeurope": 4}
+    assert made({"dedicated": 1}, of=scaled()).replicas("westeurope") == {"westeurope": 3}
+
+
+# Scale times
+
+
+def test_a_run_takes_the_targets_of_the_moment_it_began() -> None:
+    assert made(of=scaled(), stamp=BY_NIGHT).targets == Targets(dedicated=4, spot=0)
+    assert made(of=scaled(), stamp=BY_DAY).targets == Targets(dedicated=600, spot=100)
+
+
+def test_what_the_form_leaves_open_is_what_the_scale_time_says() -> None:
+    assert made({"dedicated": 9}, of=scaled(), stamp=BY_DAY).targets == Targets(dedicated=9, spot=100)
+
+
+def test_the_spec_in_the_plan_keeps_its_scale_times() -> None:
+    assert made(of=scaled(), stamp=BY_NIGHT).spec.scale == scaled().scale
+
+
+# Runs that only resize
+
+
+def test_a_resize_keeps_its_reason() -> None:
+    run = made({"dedicated": 3, "why": "a big order"}, keys=RESIZE_PARAMS)
+
+    assert (run.why, run.targets) == ("a big order", Targets(dedicated=3, spot=5))
+
+
+@pytest.mark.parametrize("why", ["", "  ", 7, None])
+def test_a_resize_without_a_reason_is_refused(why: Any) -> None:
+    error = refused({"why": why}, keys=RESIZE_PARAMS)
+
+    assert f"why is {why!r}, not a reason" in str(error)
+    assert error.advice.endswith("pool, dedicated, spot, why")
+
+
+def test_a_key_of_another_form_is_refused() -> None:
+    assert "image_version is not a key of the form" in str(
+        refused({"why": "so"}, conf={"image_version": "1.2.3"}, keys=RESIZE_PARAMS)
+    )
+    assert "why is not a key of the form" in str(refused(conf={"why": "so"}))
+    assert "did you mean why?" in str(refused({"why": "so"}, conf={"wy": "so"}, keys=RESIZE_PARAMS))
+
+
+def test_a_run_without_a_form_takes_no_configuration() -> None:
+    error = refused({"why": "scale time"}, conf={"dedicated": 3}, keys=())
+
+    assert error.advice == "trigger the DAG again without a configuration"
+
+
+def test_two_kinds_of_run_of_one_pool_never_own_each_others_resources() -> None:
+    refresh = made(dag_id="golden_pool_small")
+
+    assert not made_by(made({"why": "so"}, dag_id="resize_pool", keys=RESIZE_PARAMS), refresh.tags)
 
 
 # Ownership

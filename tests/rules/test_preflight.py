@@ -26,6 +26,7 @@ from golden_pools.rules.preflight import (
     preflight,
     render,
 )
+from golden_pools.spec.model import Targets
 
 from tests.rules.build import (
     COMPUTE,
@@ -219,6 +220,13 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
     (
         "planned-replicas",
         plan(image={"replicas": 1}, pool={"targets": {"dedicated": 301}}),
+        observations(),
+        WARNING,
+        "1 replica(s) in westeurope for 301 nodes",
+    ),
+    (
+        "planned-replicas",
+        plan(image={"replicas": 1}).model_copy(update={"largest": Targets(dedicated=301)}),
         observations(),
         WARNING,
         "1 replica(s) in westeurope for 301 nodes",

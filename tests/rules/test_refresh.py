@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from golden_pools.errors import RunConfError
 from golden_pools.rules.facts import AllocationState, Pool, PoolStartTask
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.refresh import StepKind, drift, refresh_step, same_id
@@ -178,9 +179,10 @@ def test_the_step_after_each_step_leads_to_rest() -> None:
     assert steps == [StepKind.DRAIN, StepKind.PATCH]
 
 
-@pytest.mark.parametrize("strategy", Strategy)
-def test_every_strategy_of_the_spec_has_steps(strategy: Strategy) -> None:
-    assert refresh_step(None, plan(refresh={"strategy": strategy})).kind is StepKind.CREATE
+@pytest.mark.parametrize("strategy", [Strategy.BLUE_GREEN, Strategy.RECREATE])
+def test_a_strategy_that_runs_cannot_do_yet_is_refused(strategy: Strategy) -> None:
+    with pytest.raises(RunConfError, match="cannot do yet"):
+        plan(refresh={"strategy": strategy})
 
 
 @pytest.mark.parametrize(

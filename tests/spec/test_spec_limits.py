@@ -6,11 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from golden_pools.errors import SpecError
 from golden_pools.spec.limits import limit_faults, limit_warnings
 from golden_pools.spec.loader import load_pool
 from golden_pools.spec.model import PoolSpec
 
 Write = Callable[..., Path]
+SCHEDULE = "  timezone: Europe/Berlin\n"
+
+
+def scale(*entries: str) -> tuple[str, str]:
+    """Add scale times, each as the inside of a YAML mapping."""
+    return SCHEDULE, f"{SCHEDULE}scale: [{', '.join('{' + entry + '}' for entry in entries)}]\n"
+
+
 MPI = ("  targets:", "  inter_node_communication: true\n  targets:")
 
 
@@ -44,6 +53,15 @@ def test_a_run_cannot_give_a_communicating_pool_too_many_nodes(write: Write) -> 
     (fault,) = limit_faults(with_targets(load_pool(write(MPI)), dedicated=90, spot=11))
     assert "pool.inter_node_communication" in str(fault)
     assert "up to 100 nodes in all, and the targets are 101" in str(fault)
+
+
+def test_a_communicating_pool_cannot_have_a_scale_time_with_too_many_nodes(write: Write) -> None:
+    with pytest.raises(SpecError) as refused:
+        load_pool(write(MPI, scale("cron: 0 7 * * *, dedicated: 90, spot: 11")))
+    assert "line" in str(refused.value)
+    assert "times with at most 100 nodes in all with pool.inter_node_communication, and the most are 101" in str(
+        refused.value
+    )
 
 
 WARNINGS = {
@@ -80,6 +98,28 @@ WARNINGS = {
         "pool.task_slots_per_node: found 9; Azure takes 8, 4 per core, if Standard_E8-2s_v5 has the 2 cores that its "
         "name says",
     ),
+    "dedicated nodes at a scale time that not all pages grant": (
+        [scale("cron: 0 7 * * *, dedicated: 2", "cron: 0 9 * * *, dedicated: 2001")],
+        "scale[1].dedicated: found 2,001; Microsoft's pages disagree whether a pool with a custom image may have "
+        "2,000 or 2,500 dedicated nodes",
+    ),
+    "communicating nodes at a scale time that not all accounts take": (
+        [MPI, scale("cron: 0 7 * * *, dedicated: 50, spot: 31")],
+        "pool.inter_node_communication: found true with 81 nodes; Azure takes 80 in accounts that allocate pools in "
+        "your own subscription",
+    ),
+    "too few replicas for a scale time": (
+        [("  definition: farm", "  definition: farm\n  replicas: 2"), scale("cron: 0 7 * * *, dedicated: 601")],
+        "image.replicas: found 2; 601 nodes need 3, one per 300, or `auto`, where they are in this region",
+    ),
+    "a pool that is empty at all times": (
+        [("dedicated: 2", "dedicated: 0"), ("spot: 1", "spot: 0"), scale("cron: 0 7 * * *")],
+        "pool.targets: found 0 nodes in all; the pool is kept empty",
+    ),
+    "two scale times that come together": (
+        [scale("cron: 0 7 * * *, dedicated: 2", "cron: 0 9 * * *, spot: 1", "cron: 0  7 * * *, dedicated: 3")],
+        "scale[0].cron: found 0 7 * * *, the time of scale[2] too, which holds instead of this one",
+    ),
     "a share of less than one node": (
         [("timeout_minutes: 15", "smallest_acceptable_share: {spot: 0.5}")],
         "resize.smallest_acceptable_share.spot: found 0.5, which is less than one of 1 nodes; one node is "
@@ -105,6 +145,11 @@ NO_WARNINGS = {
     "an old size, whose name says nothing of its cores": [
         ("  targets:", "  task_slots_per_node: 16\n  targets:"),
         ("Standard_D2s_v5", "Standard_D3_v2"),
+    ],
+    "a pool that is empty at times": [
+        ("dedicated: 2", "dedicated: 0"),
+        ("spot: 1", "spot: 0"),
+        scale("cron: 0 7 * * *, dedicated: 2", "cron: 0 19 * * *"),
     ],
     "a share of none": [("spot: 1", "spot: 0"), ("timeout_minutes: 15", "smallest_acceptable_share: {spot: 0.5}")],
 }

@@ -116,6 +116,12 @@ def pulled(context: Context, task_id: str) -> Any:
     return value
 
 
+def planned(*path: str) -> str:
+    """Return the template of a field of the run plan's spec: what the run began with, whatever the file says since."""
+    keys = "".join(f"['{key}']" for key in path)
+    return f"{{{{ ti.xcom_pull(task_ids='{PLAN_TASK_ID}')['spec']{keys} }}}}"
+
+
 class StateStore:
     """What a task must still know after a retry or a clear, in Airflow's task state store, keyed by the inputs.
 

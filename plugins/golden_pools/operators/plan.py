@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
 
 from golden_pools.operators.base import StateStore, now
+from golden_pools.rules.plan import PARAMS, RESIZE_PARAMS, RunPlan, make_plan
+from golden_pools.rules.scale import time_in_force
+from golden_pools.spec.limits import limit_warnings
+from golden_pools.spec.loader import load_one
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from golden_pools.spec.model import PoolSpec
 
 
 class PlanRunOperator(BaseOperator):
@@ -22,6 +30,8 @@ class PlanRunOperator(BaseOperator):
     """
 
     ui_color = "#eef2f7"
+    keys: ClassVar[tuple[str, ...]] = PARAMS
+    """Keys of the DAG's form."""
 
     def __init__(self, *, pool_name: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -29,27 +39,24 @@ class PlanRunOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the run plan as JSON."""
-        from golden_pools.rules.plan import make_plan
-        from golden_pools.spec.limits import limit_warnings
-        from golden_pools.spec.loader import load_one
-
-        run = context["dag_run"]
+        run, spec, stamp = context["dag_run"], load_one(self.pool_name), self.stamp(context)
         plan = make_plan(
-            load_one(self.pool_name),
+            spec,
             pool=self.pool_name,
             dag_id=run.dag_id,
             run_id=run.run_id,
             triggered_by=getattr(run, "triggering_user_name", None) or str(run.run_type),
-            stamp=self._stamp(context),
+            stamp=stamp,
             conf=run.conf or {},
-            params=context["params"],
+            params=self.params_of(context, spec, stamp),
+            keys=self.keys,
         )
         self.log.info(
             "Pool %s: target %d dedicated and %d Spot nodes, %s",
             plan.pool,
             plan.targets.dedicated,
             plan.targets.spot,
-            f"new image {plan.image_id}" if plan.builds_image else f"existing version {plan.existing_version_id}",
+            self.purpose(plan),
         )
         for warning in limit_warnings(plan.spec):
             self.log.warning("%s", warning)
@@ -57,12 +64,60 @@ class PlanRunOperator(BaseOperator):
             self.log.info("Plan only: nothing will be written")
         return plan.model_dump(mode="json")
 
-    def _stamp(self, context: Context) -> datetime:
+    def params_of(self, context: Context, spec: PoolSpec, stamp: datetime) -> Mapping[str, Any]:
+        """Return the values of the run's form."""
+        return dict(context["params"])
+
+    def purpose(self, plan: RunPlan) -> str:
+        """Return what the run is for, as the end of a line of the log."""
+        return f"new image {plan.image_id}" if plan.builds_image else f"existing version {plan.existing_version_id}"
+
+    def stamp(self, context: Context) -> datetime:
         """Return the moment of the run's first try, which a retry and a clear find again.
 
         Not the run's logical date: a run triggered for a past day, or two triggered in one second, must not get the
         names and version numbers of others.
         """
         store = StateStore(context, "run")
-        kept = store.read() or store.keep(stamp=now().isoformat())
+        kept = store.read() or store.keep(stamp=began(context).isoformat())
         return datetime.fromisoformat(kept["stamp"])
+
+
+class PlanResizeOperator(PlanRunOperator):
+    """Plan a run that only brings a pool to node counts that a person names.
+
+    Counts that the form leaves open are those that the spec says when the task runs, also after a clear.
+    """
+
+    template_fields = ("pool_name",)
+    keys: ClassVar[tuple[str, ...]] = RESIZE_PARAMS
+
+    def purpose(self, plan: RunPlan) -> str:
+        """Return the reason that the form was given."""
+        return f"because: {plan.why}"
+
+    def stamp(self, context: Context) -> datetime:
+        """Return the present moment: such a run names nothing by its stamp."""
+        return began(context)
+
+
+class PlanScaleOperator(PlanResizeOperator):
+    """Plan a run that brings a pool to the targets of the scale time in force, whichever started the run."""
+
+    keys = ()
+
+    def params_of(self, context: Context, spec: PoolSpec, stamp: datetime) -> Mapping[str, Any]:
+        """Return the reason: there is no form."""
+        time = time_in_force(spec.scale, stamp)
+        if time is None:
+            raise AirflowSkipException("the spec has no scale times any more")
+        return {"why": f"scale time {time.cron} ({time.timezone})"}
+
+
+def began(context: Context) -> datetime:
+    """Return the present moment, and never one before the run was due: workers' clocks may be slow.
+
+    A run of 07:00 that begins at 06:59:59 by its worker's clock would apply the targets of the night.
+    """
+    due: datetime = context["dag_run"].run_after
+    return max(now(), due)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,11 +16,17 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from golden_pools.errors import RunConfError
 from golden_pools.rules.family import LONGEST_ID
-from golden_pools.spec.limits import limit_faults
+from golden_pools.rules.scale import targets_at
+from golden_pools.spec.limits import largest_targets, limit_faults
 from golden_pools.spec.model import Image, PoolSpec, Publish, Strategy, Targets, normal_region
 
 PARAMS = ("dedicated", "spot", "refresh_strategy", "image_version", "force", "plan_only")
 """Keys of the manual trigger's form, and the only keys that a run's conf may have."""
+
+RESIZE_PARAMS = ("pool", "dedicated", "spot", "why")
+"""The same of a run that only resizes a pool."""
+
+REFRESH_DAG_PREFIX = "golden_pool_"
 
 _LARGEST_VERSION_NUMBER = 2_147_483_647
 """Each of the three numbers is a 32-bit integer ("Azure Compute Gallery", image versions)."""
@@ -38,6 +44,8 @@ class RunPlan(BaseModel):
     ``stamp`` is the moment the run began (aware, UTC): names and the version number come from it.
     ``existing_version_id`` is set where the run uses a version that is there instead of building one.
     ``force`` is what only a person may ask for: recreating a pool that has active jobs, or a version marked bad.
+    ``largest`` are the targets with the most nodes that the spec or this run ever says: an image that is made at night
+    carries the day's pool. ``why`` is the reason for a resize, as its form or its schedule says.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,6 +58,8 @@ class RunPlan(BaseModel):
     plan_only: bool
     existing_version_id: str | None
     force: bool = False
+    why: str = ""
+    largest: Targets
     spec: PoolSpec
 
     @property
@@ -139,11 +149,16 @@ class RunPlan(BaseModel):
 
     def replicas(self, home_region: str) -> dict[str, int]:
         """Return replicas per normalised region; the golden VM's region is always among them."""
-        image, auto = self.spec.image, self.targets.replicas
+        image, auto = self.spec.image, self.largest.replicas
         counts = {normal_region(home_region): auto if image.replicas == "auto" else image.replicas}
         for region in image.target_regions:
             counts[normal_region(region.name)] = auto if region.replicas == "auto" else region.replicas
         return counts
+
+
+def refresh_dag_id(pool: str) -> str:
+    """Return the id of the DAG that refreshes a pool."""
+    return f"{REFRESH_DAG_PREFIX}{pool}"
 
 
 def definition_id(spec: PoolSpec) -> str:
@@ -177,14 +192,16 @@ def make_plan(
     stamp: datetime,
     conf: Mapping[str, Any],
     params: Mapping[str, Any],
+    keys: Sequence[str] = PARAMS,
 ) -> RunPlan:
-    """Return the plan of one run.
+    """Return the plan of one run; node counts that its form leaves open are those of the spec at ``stamp``.
 
     :param conf: the run's conf as it was sent; Airflow lets unknown keys through, here they are refused
     :param params: the params that Airflow made of form, conf and defaults
+    :param keys: keys that the DAG's form offers
     :raises RunConfError: with every fault of the conf at once
     """
-    faults = [_unknown(key) for key in conf if key not in PARAMS]
+    faults = [_unknown(key, keys) for key in conf if key not in keys]
     changes: dict[str, int] = {}
     for key in ("dedicated", "spot"):
         value = params.get(key)
@@ -197,6 +214,8 @@ def make_plan(
     strategy = params.get("refresh_strategy") or spec.refresh.strategy
     if strategy not in list(Strategy):
         faults.append(f"refresh_strategy is {strategy!r}, allowed: {', '.join(Strategy)}")
+    elif strategy != Strategy.IN_PLACE:
+        faults.append(f"refresh_strategy is {str(strategy)!r}, which runs cannot do yet; allowed: {Strategy.IN_PLACE}")
     version = params.get("image_version") or None
     existing = None
     if version is not None:
@@ -207,15 +226,18 @@ def make_plan(
     force = params.get("force", False)
     if not isinstance(force, bool):
         faults.append(f"force is {force!r}, not true or false")
-    effective = spec.model_copy(
-        update={"pool": spec.pool.model_copy(update={"targets": spec.pool.targets.model_copy(update=changes)})}
-    )
+    why = params.get("why", "")
+    if not isinstance(why, str) or ("why" in keys and not why.strip()):
+        faults.append(f"why is {why!r}, not a reason")
+    targets = targets_at(spec, stamp).model_copy(update=changes)
+    effective = spec.model_copy(update={"pool": spec.pool.model_copy(update={"targets": targets})})
     faults += [str(fault) for fault in limit_faults(effective)]
     if faults:
         raise RunConfError(
             "The run's configuration is not what the form offers: " + "; ".join(faults),
             resource=f"run {run_id} of DAG {dag_id}",
-            advice="trigger the DAG again with the form, or with these keys only: " + ", ".join(PARAMS),
+            advice="trigger the DAG again "
+            + (f"with the form, or with these keys only: {', '.join(keys)}" if keys else "without a configuration"),
         )
     return RunPlan(
         pool=pool,
@@ -226,12 +248,14 @@ def make_plan(
         plan_only=plan_only,
         existing_version_id=existing,
         force=force is True,
+        why=why,
+        largest=max(targets, largest_targets(spec), key=lambda counts: counts.total),
         spec=effective.model_copy(update={"refresh": spec.refresh.model_copy(update={"strategy": Strategy(strategy)})}),
     )
 
 
-def _unknown(key: str) -> str:
-    near = difflib.get_close_matches(key, PARAMS, n=1)
+def _unknown(key: str, keys: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, keys, n=1)
     return f"{key} is not a key of the form" + (f" (did you mean {near[0]}?)" if near else "")
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from golden_pools.spec.document import Location, Remark
 from golden_pools.spec.faults import model_faults
-from golden_pools.spec.model import MOST_DEDICATED_NODES, Pool, PoolSpec, Publish
+from golden_pools.spec.model import MOST_DEDICATED_NODES, Pool, PoolSpec, Publish, Targets
 
 SURE_DEDICATED_NODES = 2000
 """Dedicated nodes on one custom image that all of Microsoft's pages grant."""
@@ -44,29 +44,47 @@ def limit_faults(spec: PoolSpec) -> list[Remark]:
 
 def limit_warnings(spec: PoolSpec) -> list[Remark]:
     """Return what Azure may refuse, or take and then not do as the spec hopes."""
-    return [*_target_warnings(spec), *_replica_warnings(spec), *_slot_warnings(spec), *_share_warnings(spec)]
+    return [
+        *_target_warnings(spec),
+        *_replica_warnings(spec),
+        *_slot_warnings(spec),
+        *_share_warnings(spec),
+        *_scale_warnings(spec),
+    ]
+
+
+def largest_targets(spec: PoolSpec) -> Targets:
+    """Return the targets with the most nodes that a spec ever says."""
+    return max(_all_targets(spec).values(), key=lambda targets: targets.total)
+
+
+def _all_targets(spec: PoolSpec) -> dict[Location, Targets]:
+    """Return every pair of node counts that a spec says, by the place where it says them."""
+    at_times: dict[Location, Targets] = {("scale", place): time.targets for place, time in enumerate(spec.scale)}
+    return {("pool", "targets"): spec.pool.targets, **at_times}
 
 
 def _target_warnings(spec: PoolSpec) -> Iterator[Remark]:
-    targets = spec.pool.targets
-    if targets.dedicated > SURE_DEDICATED_NODES:
-        yield Remark(
-            ("pool", "targets", "dedicated"),
-            f"found {targets.dedicated:,}; Microsoft's pages disagree whether a pool with a custom image may have "
-            f"{SURE_DEDICATED_NODES:,} or {MOST_DEDICATED_NODES:,} dedicated nodes",
-        )
-    if spec.pool.inter_node_communication and targets.total > SURE_COMMUNICATING_NODES:
+    for location, targets in _all_targets(spec).items():
+        if targets.dedicated > SURE_DEDICATED_NODES:
+            yield Remark(
+                (*location, "dedicated"),
+                f"found {targets.dedicated:,}; Microsoft's pages disagree whether a pool with a custom image may have "
+                f"{SURE_DEDICATED_NODES:,} or {MOST_DEDICATED_NODES:,} dedicated nodes",
+            )
+    largest = largest_targets(spec).total
+    if spec.pool.inter_node_communication and largest > SURE_COMMUNICATING_NODES:
         yield Remark(
             ("pool", "inter_node_communication"),
-            f"found true with {targets.total} nodes; Azure takes {SURE_COMMUNICATING_NODES} in accounts that allocate "
+            f"found true with {largest} nodes; Azure takes {SURE_COMMUNICATING_NODES} in accounts that allocate "
             "pools in your own subscription",
         )
-    if not targets.total:
+    if not largest:
         yield Remark(("pool", "targets"), "found 0 nodes in all; the pool is kept empty")
 
 
 def _replica_warnings(spec: PoolSpec) -> Iterator[Remark]:
-    image, needed = spec.image, spec.pool.targets.replicas
+    image, largest = spec.image, largest_targets(spec)
     if image.publish is not Publish.GALLERY:
         return
     counts: list[tuple[Location, int | str]] = [(("image", "replicas"), image.replicas)]
@@ -75,10 +93,10 @@ def _replica_warnings(spec: PoolSpec) -> Iterator[Remark]:
         for index, region in enumerate(image.target_regions)
     ]
     for location, count in counts:
-        if isinstance(count, int) and count < needed:
+        if isinstance(count, int) and count < largest.replicas:
             yield Remark(
                 location,
-                f"found {count}; {spec.pool.targets.total:,} nodes need {needed}, one per 300, or `auto`, "
+                f"found {count}; {largest.total:,} nodes need {largest.replicas}, one per 300, or `auto`, "
                 "where they are in this region",
             )
 
@@ -102,4 +120,15 @@ def _share_warnings(spec: PoolSpec) -> Iterator[Remark]:
             yield Remark(
                 ("resize", "smallest_acceptable_share", kind),
                 f"found {share:g}, which is less than one of {target} nodes; one node is asked for all the same",
+            )
+
+
+def _scale_warnings(spec: PoolSpec) -> Iterator[Remark]:
+    """Times that never hold: of two that come together, the later in the list does."""
+    places = {" ".join(time.cron.split()): place for place, time in enumerate(spec.scale)}
+    for place, time in enumerate(spec.scale):
+        if (last := places[" ".join(time.cron.split())]) != place:
+            yield Remark(
+                ("scale", place, "cron"),
+                f"found {time.cron}, the time of scale[{last}] too, which holds instead of this one",
             )

@@ -673,6 +673,20 @@ class PoolSpec(Part):
             raise ValueError(f"times of one time zone, but there are {', '.join(zones)}")
         return scale
 
+    @field_validator("scale")
+    @classmethod
+    def _few_nodes_communicate_at_any_time(
+        cls, scale: tuple[ScaleTime, ...], info: ValidationInfo
+    ) -> tuple[ScaleTime, ...]:
+        pool = info.data.get("pool")
+        most = max((time.targets.total for time in scale), default=0)
+        if pool is not None and pool.inter_node_communication and most > MOST_COMMUNICATING_NODES:
+            raise ValueError(
+                f"times with at most {MOST_COMMUNICATING_NODES} nodes in all with pool.inter_node_communication, "
+                f"and the most are {most:,}"
+            )
+        return scale
+
 
 _MEANS_ANOTHER_TIME_EACH_TIME = re.compile(r"\b[HR]\b", re.IGNORECASE)
 """croniter's hashed and random fields: a schedule that moves at every reading of the file is none."""

@@ -153,10 +153,10 @@ def version_replicas(case: Case) -> Iterator[Finding]:
 
 
 def _few_replicas(case: Case, replicas: int, az: str) -> Iterator[Finding]:
-    needed = case.plan.targets.replicas
+    needed = case.plan.largest.replicas
     if replicas < needed:
         yield case.warning(
-            f"{replicas} replica(s) in {case.account.location} for {case.plan.targets.total} nodes",
+            f"{replicas} replica(s) in {case.account.location} for {case.plan.largest.total} nodes",
             f"set replicas to auto or to {needed}: with fewer, many nodes starting at a time wait or fail",
             az,
         )

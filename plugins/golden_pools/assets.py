@@ -1,0 +1,19 @@
+"""The assets that pools and images are for Airflow: DAGs of this project and of other teams start by their events."""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset
+
+from golden_pools.spec.model import PoolSpec, Publish
+
+
+def image_asset(spec: PoolSpec) -> Asset:
+    """Return the asset of the spec's image: an event says that there is a new version."""
+    image = spec.image
+    where = image.gallery if image.publish is Publish.GALLERY else image.resource_group
+    return Asset(name=f"golden-image/{where}/{image.definition or 'managed-image'}", group="golden-images")
+
+
+def pool_asset(pool: str, spec: PoolSpec) -> Asset:
+    """Return the asset of the pool: an event says that the pool has been refreshed."""
+    return Asset(name=f"batch-pool/{spec.pool.account}/{pool}", group="golden-pools")
