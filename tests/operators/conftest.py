@@ -95,6 +95,10 @@ class Cloud:
     def allocation(self, **script: object) -> None:
         self.control("POST", "allocations", {"pool": "small", **script})
 
+    def command(self, **script: object) -> None:
+        """Say what the next commands on nodes come to."""
+        self.control("POST", "commands", script)
+
     def configure(self, **settings: object) -> None:
         self.control("PATCH", "settings", settings)
 
@@ -114,13 +118,10 @@ class Cloud:
         assert answer.status_code < 300, answer.text
         return dict(answer.json()) if answer.content else {}
 
-    def make_version(self, name: str = NEW) -> str:
-        """Make an image version of the golden VM's OS disk; returns its ARM id."""
-        snapshot = f"{COMPUTE}/snapshots/by-hand-{name}"
-        disk = f"/subscriptions/{self.subscription}/resourceGroups/golden/providers/Microsoft.Compute/disks"
-        copy = {"createOption": "Copy", "sourceResourceId": f"{disk}/golden-vm-os"}
-        body = {"location": "westeurope", "properties": {"creationData": copy, "incremental": True}}
-        self.arm("PUT", snapshot, body)
+    def make_version(self, name: str = NEW, *, data_disks: int = 0, **tags: str) -> str:
+        """Make an image version of the golden VM's OS disk and first data disks; returns its ARM id."""
+        kinds = ["os", *(f"data-{lun}" for lun in range(data_disks))]
+        snapshots = [self._copy_disk(f"golden-vm-{kind}", f"by-hand-{name}-{kind}") for kind in kinds]
         properties = {
             "osType": "Linux",
             "osState": "Generalized",
@@ -130,12 +131,23 @@ class Cloud:
         }
         self.arm("PUT", DEFINITION, {"location": "westeurope", "properties": properties})
         self.advance(minutes=5)
-        source = {"osDiskImage": {"source": {"id": f"/subscriptions/{self.subscription}/{snapshot}"}}}
+        source = {
+            "osDiskImage": {"source": {"id": snapshots[0]}},
+            "dataDiskImages": [{"lun": lun, "source": {"id": id_}} for lun, id_ in enumerate(snapshots[1:])],
+        }
         regions = [{"name": "westeurope", "regionalReplicaCount": 1}]
         properties = {"storageProfile": source, "publishingProfile": {"targetRegions": regions}}
-        self.arm("PUT", f"{DEFINITION}/versions/{name}", {"location": "westeurope", "properties": properties})
+        body = {"location": "westeurope", "tags": tags, "properties": properties}
+        self.arm("PUT", f"{DEFINITION}/versions/{name}", body)
         self.advance(hours=1)
         return f"/subscriptions/{self.subscription}/{DEFINITION}/versions/{name}"
+
+    def _copy_disk(self, disk: str, snapshot: str) -> str:
+        disks = f"/subscriptions/{self.subscription}/resourceGroups/golden/providers/Microsoft.Compute/disks"
+        copy = {"createOption": "Copy", "sourceResourceId": f"{disks}/{disk}"}
+        body = {"location": "westeurope", "properties": {"creationData": copy, "incremental": True}}
+        self.arm("PUT", f"{COMPUTE}/snapshots/{snapshot}", body)
+        return f"/subscriptions/{self.subscription}/{COMPUTE}/snapshots/{snapshot}"
 
     def make_pool(self, image: str, *, dedicated: int = 0, spot: int = 0, **properties: object) -> None:
         """Make the pool ``small`` on an image, and wait until its nodes are idle."""
@@ -223,6 +235,8 @@ class Run:
 
     :param keys: keys of the DAG's form
     :param running: DAGs that have a run that is going on
+    :param xcoms: what tasks returned
+    :param pushed: what they pushed under other keys, by task and key
     :param in_waits: what happens in the waits to come, one for each, before their triggers look
     """
 
@@ -232,6 +246,7 @@ class Run:
     run_id: str = "manual__1"
     stamp: datetime = STAMP
     xcoms: dict[str, Any] = field(default_factory=dict)
+    pushed: dict[tuple[str, str], Any] = field(default_factory=dict)
     stores: dict[str, FakeStore] = field(default_factory=dict)
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
     deferrals: list[str] = field(default_factory=list)
@@ -261,19 +276,20 @@ class Run:
 
     def context(self, task: Any) -> dict[str, Any]:
         return {
-            "ti": SimpleNamespace(xcom_pull=lambda task_ids: self.xcoms.get(task_ids), get_dr_count=self.count_running),
+            "ti": TaskInstance(self, task.task_id),
             "task_state_store": self.stores.setdefault(task.task_id, FakeStore()),
             "outlet_events": _OutletEvents(self.events),
         }
 
-    def count_running(self, *, dag_id: str, states: list[str]) -> int:
-        """Return how many runs of a DAG are going on, as Airflow's API does."""
-        assert states == ["running"]
-        return int(dag_id in self.running)
+    def start_try(self, task: BaseOperator) -> None:
+        """Forget what the task left in XCom, as Airflow does when a try starts."""
+        self.xcoms.pop(task.task_id, None)
+        for pushed in [pushed for pushed in self.pushed if pushed[0] == task.task_id]:
+            del self.pushed[pushed]
 
     def do(self, task: BaseOperator) -> Any:
         """Run a task to its end, through all its waits; returns its XCom."""
-        self.xcoms.pop(task.task_id, None)  # Airflow clears XComs when a try starts
+        self.start_try(task)
         coming = iter(self.in_waits)
         context = self.context(task)
         method, arguments = task.execute, {}
@@ -316,6 +332,27 @@ class Run:
         with pytest.raises(TaskDeferred) as deferred:
             task.execute(self.context(task))
         return deferred.value.trigger
+
+
+@dataclass
+class TaskInstance:
+    """What tasks use of Airflow's task instance."""
+
+    run: Run
+    task_id: str
+
+    def xcom_pull(self, *, task_ids: str, key: str = "return_value") -> Any:
+        if key == "return_value":
+            return self.run.xcoms.get(task_ids)
+        return self.run.pushed.get((task_ids, key))
+
+    def xcom_push(self, *, key: str, value: Any) -> None:
+        self.run.pushed[self.task_id, key] = json.loads(json.dumps(value))
+
+    def get_dr_count(self, *, dag_id: str, states: list[str]) -> int:
+        """Return how many runs of a DAG are going on, as Airflow's API does."""
+        assert states == ["running"]
+        return int(dag_id in self.run.running)
 
 
 class _OutletEvents:

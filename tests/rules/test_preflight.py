@@ -26,7 +26,7 @@ from golden_pools.rules.preflight import (
     preflight,
     render,
 )
-from golden_pools.spec.model import Targets
+from golden_pools.spec.model import Strategy, Targets
 
 from tests.rules.build import (
     COMPUTE,
@@ -80,8 +80,13 @@ def others(**changes: Any) -> Observations:
     return observations(pools=(pool(), pool(name="other", **changes)))
 
 
+def by_strategy(run: RunPlan, strategy: Strategy) -> RunPlan:
+    refresh = run.spec.refresh.model_copy(update={"strategy": strategy})
+    return run.model_copy(update={"spec": run.spec.model_copy(update={"refresh": refresh})})
+
+
 BUILD, EXISTING, IN_PLACE_OF = plan(), plan(version=VERSION_ID), plan(image=DIRECT)
-BLUE_GREEN = plan(refresh={"strategy": "blue_green"})
+BLUE_GREEN = by_strategy(plan(), Strategy.BLUE_GREEN)
 SPOT = plan(pool={"targets": {"spot": 5}})
 LEGACY_LARGE = plan(image=DIRECT, pool={"targets": {"dedicated": 2001}})
 SOURCE_ID = f"{COMPUTE}/images/golden-20261121T041500"
@@ -379,7 +384,7 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
     ),
     (
         "nodes-on-one-image",
-        plan(version=VERSION_ID, refresh={"strategy": "blue_green"}, pool={"task_slots_per_node": 2}),
+        by_strategy(plan(version=VERSION_ID, pool={"task_slots_per_node": 2}), Strategy.BLUE_GREEN),
         observations(pools=(pool(current_dedicated=1991),)),
         WARNING,
         "and small 1991 more",
@@ -440,7 +445,7 @@ def test_check_passes_where_all_is_well(check: str) -> None:
         ("pool-quota", BUILD, batch(pool_quota=2)),
         ("pool-quota", plan(canary={"enabled": False}), batch(pool_quota=1)),
         ("pool-quota", BLUE_GREEN, batch(pool_quota=3)),
-        ("pool-quota", plan(version=VERSION_ID, refresh={"strategy": "blue_green"}), batch(pool_quota=2)),
+        ("pool-quota", by_strategy(plan(version=VERSION_ID), Strategy.BLUE_GREEN), batch(pool_quota=2)),
         ("canary-quota", BUILD, batch(dedicated_core_quota=22)),
         ("canary-quota", SPOT, batch(dedicated_core_quota=0, low_priority_core_quota=12)),
         ("canary-quota", plan(canary={"enabled": False}), batch(dedicated_core_quota=20)),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from golden_pools.errors import from_dict
+from golden_pools.errors import GoldenPoolsError, from_dict
 from golden_pools.rules.plan import RunPlan
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ PLAN_TASK_ID = "plan"
 
 PREFLIGHT_TASK_ID = "preflight"
 """The task whose XCom holds the findings, and whether the golden VM was running."""
+
+FAILURE_KEY = "failure"
+"""XCom key under which a task that fails leaves the reason: ``{"error": type, "text": str, "blames_image": bool}``."""
 
 GRACE = timedelta(minutes=10)
 """What a deferral's deadline has above the time that the wait itself may take: the trigger knows more about the failure
@@ -120,6 +123,24 @@ def planned(*path: str) -> str:
     """Return the template of a field of the run plan's spec: what the run began with, whatever the file says since."""
     keys = "".join(f"['{key}']" for key in path)
     return f"{{{{ ti.xcom_pull(task_ids='{PLAN_TASK_ID}')['spec']{keys} }}}}"
+
+
+def note_failure(context: Context, error: GoldenPoolsError, *, blames_image: bool) -> GoldenPoolsError:
+    """Leave the reason of a failure for the tasks that deal with it; returns ``error``, which is to be raised then.
+
+    :param blames_image: whether the failure speaks against the image, and not only against the account, the region or
+        somebody who stepped in
+    """
+    text = ": ".join(filter(None, (error.what, error.answer)))
+    value = {"error": type(error).__name__, "text": text, "blames_image": blames_image}
+    context["ti"].xcom_push(key=FAILURE_KEY, value=value)
+    return error
+
+
+def noted_failure(context: Context, task_id: str) -> Mapping[str, Any] | None:
+    """Return what :func:`note_failure` left in a task's last try, or ``None``."""
+    value = context["ti"].xcom_pull(task_ids=task_id, key=FAILURE_KEY)
+    return value if isinstance(value, Mapping) else None
 
 
 class StateStore:

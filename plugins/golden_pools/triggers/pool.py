@@ -309,21 +309,13 @@ class NodesTrigger(AccountTrigger):
 
     def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
         """Return an event when the nodes are ready, or cannot become it."""
-        targets = Targets(dedicated=self.dedicated, spot=self.spot)
-        self._absent = 0 if pool and pool.provisioning_state.casefold() != "deleting" else self._absent + 1
-        if self._absent >= REFUSALS:
-            return failed(
-                ResizeGaveUpError(
-                    "The pool is being deleted, or does not exist",
-                    resource=pool.id if pool else self.pool,
-                    advice="find out who deleted it, then trigger the run again: it makes the pool anew",
-                )
-            )
+        if self.is_gone(pool):
+            return failed(pool_gone(pool.id if pool else self.pool))
         if pool is not None:
-            self.say(headcount(pool, nodes, targets))
+            self.say(headcount(pool, nodes, self.targets))
         verdict = judge_nodes(
             nodes,
-            targets,
+            self.targets,
             shares=Shares(dedicated=self.share, spot=self.spot_share),
             waited=self.elapsed(),
             allowed=self.allowed(),
@@ -348,6 +340,16 @@ class NodesTrigger(AccountTrigger):
             xcoms={"return_value": {"dedicated": counts.dedicated.ready, "spot": counts.spot.ready}}
         )
 
+    @property
+    def targets(self) -> Targets:
+        """Nodes wanted."""
+        return Targets(dedicated=self.dedicated, spot=self.spot)
+
+    def is_gone(self, pool: Pool | None) -> bool:
+        """Return whether the pool has been absent, or being deleted, for some polls in a row."""
+        self._absent = 0 if pool and pool.provisioning_state.casefold() != "deleting" else self._absent + 1
+        return self._absent >= REFUSALS
+
     def _failed(self, nodes: PoolNodes) -> tuple[int, int]:
         """Return the dedicated and Spot nodes that count as failed by now."""
         now, grace = datetime.now(tz=UTC), timedelta(seconds=self.grace_seconds)
@@ -356,6 +358,15 @@ class NodesTrigger(AccountTrigger):
             unknown.see(counts.by_state.get("unknown", 0), now)
             failed.append(counts.failed + unknown.longer_than(grace, now))
         return failed[0], failed[1]
+
+
+def pool_gone(resource: str) -> ResizeGaveUpError:
+    """Return the error of a wait for the nodes of a pool that nobody can wait for."""
+    return ResizeGaveUpError(
+        "The pool is being deleted, or does not exist",
+        resource=resource,
+        advice="find out who deleted it, then trigger the run again: it makes the pool anew",
+    )
 
 
 def resize_result(request: ResizeRequest, verdict: Verdict, pool: Pool | None) -> dict[str, Any]:

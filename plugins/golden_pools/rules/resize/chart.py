@@ -62,6 +62,10 @@ class Chart:
         """Return when the nodes have to be ready: ``ready`` after the begin, and again for each wave of reboots."""
         return datetime.fromisoformat(self.since) + ready * (1 + self.waves)
 
+    def anew(self, now: datetime) -> Self:
+        """Return the chart of a try that found the time of an earlier one over; the budget is the run's."""
+        return replace(self, since=now.isoformat(), waves=0)
+
     def watching(self, nodes: Iterable[Node], now: datetime) -> Self:
         """Return the chart with the bad nodes of one look; who recovered is not watched any more."""
         watched = {}
@@ -103,6 +107,10 @@ class Chart:
     def removed(self, nodes: Iterable[str]) -> Self:
         """Return the chart to keep before Azure is asked to remove nodes."""
         return replace(self, replaced=tuple(dict.fromkeys((*self.replaced, *nodes))))
+
+    def removal_done(self) -> Self:
+        """Return the chart when the open round has no node left to remove."""
+        return replace(self, removing=())
 
     def round_done(self, now: datetime) -> Self:
         """Return the chart when the pool is back at its targets: the new nodes get the time that the old ones had."""

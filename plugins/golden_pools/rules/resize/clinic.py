@@ -122,7 +122,7 @@ def clinic_step(
     if cases.curable:
         ids = tuple(node.id for node in cases.curable)
         return ClinicStep(kind=ClinicKind.REBOOT, reason=reason, nodes=ids)
-    moving = sum(kind.by_state.get(state, 0) for kind in (counts.dedicated, counts.spot) for state in ON_THEIR_WAY)
+    moving = on_their_way(counts)
     if cases.incurable and chart.rounds < settings.replacements:
         if (moving or cases.until) and now < deadline:
             return ClinicStep(kind=ClinicKind.WAIT, reason=reason, until=cases.until, others=moving > 0)
@@ -139,6 +139,18 @@ def clinic_step(
         advice=FAILED_ADVICE if bad else verdict.advice,
         blames_image=_blames_image(bad),
     )
+
+
+def bad_counts(nodes: PoolNodes) -> dict[str, int]:
+    """Return how many nodes of both kinds are in each bad state."""
+    kinds = (nodes.dedicated, nodes.spot)
+    counts = {state: sum(kind.by_state.get(state, 0) for kind in kinds) for state in BAD}
+    return {state: count for state, count in counts.items() if count}
+
+
+def on_their_way(nodes: PoolNodes) -> int:
+    """Return how many nodes of both kinds are in a state that ends by itself."""
+    return sum(kind.by_state.get(state, 0) for kind in (nodes.dedicated, nodes.spot) for state in ON_THEIR_WAY)
 
 
 @dataclass(frozen=True)
