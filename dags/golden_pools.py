@@ -18,8 +18,9 @@ from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGold
 from golden_pools.operators.image import CreateManagedImageOperator
 from golden_pools.operators.passport import RecordPassportOperator
 from golden_pools.operators.plan import PlanRunOperator
-from golden_pools.operators.pools import RefreshPoolOperator, ResizePoolOperator
 from golden_pools.operators.preflight import PreflightOperator
+from golden_pools.operators.refresh import RefreshPoolOperator
+from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.retries import DEFAULT_ARGS
 from golden_pools.rules.plan import REFRESH_DAG_PREFIX, refresh_dag_id
 from golden_pools.sensors.pools import PoolNodesSensor

@@ -13,7 +13,7 @@ from airflow.sdk import DAG, MultipleCronTriggerTimetable, Param, chain, get_par
 from golden_pools.forms import node_counts
 from golden_pools.operators.base import PLAN_TASK_ID, planned
 from golden_pools.operators.plan import PlanResizeOperator, PlanScaleOperator
-from golden_pools.operators.pools import ResizePoolOperator
+from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.operators.scale import ResizeByHandOperator, ScalePoolOperator
 from golden_pools.retries import DEFAULT_ARGS
 from golden_pools.sensors.pools import PoolNodesSensor

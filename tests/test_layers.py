@@ -19,10 +19,11 @@ MAY_IMPORT = {
     "assets": {"assets", "spec"},
     "forms": {"forms", "spec"},
     "hooks": PURE | {"hooks"},
+    "alias": PURE | {"alias", "hooks"},
     "triggers": PURE | {"triggers", "hooks"},
     "operators": PURE | {"operators", "triggers", "hooks", "retries"},
     "sensors": PURE | {"sensors", "operators", "triggers", "hooks", "retries"},
-    "dags": PURE | {"operators", "sensors", "retries", "assets", "forms"},
+    "dags": PURE | {"alias", "operators", "sensors", "retries", "assets", "forms"},
 }
 """``dags`` are the files in ``dags/``; every other name is a module or package of ``golden_pools``."""
 

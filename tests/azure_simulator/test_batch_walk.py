@@ -33,7 +33,7 @@ class Walk:
     def step(self) -> None:
         """Do something, then let time pass."""
         steps: list[Callable[[], None]] = [self.resize, self.stop, self.add_task, self.incident, self.script]
-        steps += [self.touch_node, self.disable_job, self.enable_job, self.replace]
+        steps += [self.touch_node, self.remove_nodes, self.command, self.disable_job, self.enable_job, self.replace]
         self.dice.choice(steps)()
         self.batch.wait(seconds=self.dice.choice([1, 10, 60, 600, 4000]))
 
@@ -51,7 +51,8 @@ class Walk:
     def add_task(self) -> None:
         self.tasks += 1
         command, slots = f"sleep {self.dice.randrange(1, 900)}", self.dice.randrange(1, SLOTS + 1)
-        body = {"id": f"t{self.tasks}", "commandLine": command, "requiredSlots": slots}
+        limits = {"maxTaskRetryCount": self.dice.randrange(3), "maxWallClockTime": "PT1H"}
+        body = {"id": f"t{self.tasks}", "commandLine": command, "requiredSlots": slots, "constraints": limits}
         self.batch.plane("POST", "/jobs/j/tasks", body)
 
     def incident(self) -> None:
@@ -61,14 +62,26 @@ class Walk:
 
     def script(self) -> None:
         preempt = {"nodes": 1, "after": "PT3M", "recovers_after": "PT2M"}
-        bad = [{"state": "unusable", "share": 0.5}]
+        bad = [{"state": "unusable", "share": 0.5, "cured_by_reboots": 1}]
         scripts = [{"max_dedicated_nodes": 2}, {"error": {"code": "X"}}, {"preempt": preempt}, {"node_outcomes": bad}]
+        scripts += [{"max_new_nodes": 1}]
         self.batch.script(pool="p", **self.dice.choice(scripts))
 
     def touch_node(self) -> None:
         if nodes := self.batch.nodes("p"):
             action = self.dice.choice(["reboot", "disablescheduling", "enablescheduling"])
             self.batch.plane("POST", f"/pools/p/nodes/{self.dice.choice(nodes)['id']}/{action}", {})
+
+    def remove_nodes(self) -> None:
+        if names := [node["id"] for node in self.batch.nodes("p")]:
+            option = self.dice.choice(["requeue", "terminate", "taskcompletion"])
+            chosen = self.dice.sample(names, self.dice.randrange(1, len(names) + 1))
+            body = {"nodeList": chosen, "nodeDeallocationOption": option, "resizeTimeout": "PT5M"}
+            self.batch.plane("POST", "/pools/p/removenodes", body)
+
+    def command(self) -> None:
+        count, code = self.dice.randrange(1, 4), self.dice.randrange(2)
+        self.batch.command(pool="p*", count=count, exit_code=code, duration=f"PT{self.dice.randrange(1, 90)}M")
 
     def disable_job(self) -> None:
         option = self.dice.choice(["requeue", "terminate", "wait"])

@@ -1,16 +1,22 @@
-"""The page about the simulator names every setting with its default."""
+"""The page about the simulator names every setting, and its examples work."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from pydantic import BaseModel
+from starlette.testclient import TestClient
 
 from include.azure_simulator.settings import BucketSettings, SimulatorSettings
+from include.azure_simulator.world import World
+from tests.azure_simulator.batch_client import Batch, pool_body
 
 PAGE = Path(__file__).parents[2] / "docs" / "simulator.md"
+EXAMPLES = re.findall(r"^curl \$sim/([a-z]+) -d '(.*)'$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def _names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -25,3 +31,14 @@ def _names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 def test_the_table_of_settings_is_complete() -> None:
     documented = re.findall(r"^\| `([a-z_]+\.[a-z_.]+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(documented) == sorted(_names(SimulatorSettings))
+
+
+@pytest.mark.parametrize(("route", "body"), EXAMPLES)
+def test_an_example_is_understood(client: TestClient, world: World, route: str, body: str) -> None:
+    Batch(client, world).put("nightly-canary", pool_body())
+
+    assert client.post(f"/_simulator/{route}", json=json.loads(body)).status_code == 201
+
+
+def test_there_are_examples() -> None:
+    assert {route for route, _ in EXAMPLES} == {"faults", "allocations", "commands"}

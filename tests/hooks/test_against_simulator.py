@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from golden_pools.errors import AzureBusyError, AzureRefusedError, OwnershipError
 from golden_pools.hooks.batch import AsyncBatchHook, BatchHook, PoolSettings
+from golden_pools.hooks.batch_work import BatchWorkHook
 from golden_pools.hooks.compute import AsyncComputeHook, ComputeHook
 from golden_pools.hooks.connection import AzureConnection
 from golden_pools.hooks.operations import AsyncOperations, PendingOperation
-from golden_pools.rules.facts import AllocationState, GoldenVm, Pool, PowerState
-from golden_pools.spec.model import StartTask
+from golden_pools.rules.facts import AllocationState, GoldenVm, Pool, PoolStartTask, PowerState
+from golden_pools.spec.model import MoveTasks
 
 from include.azure_simulator.clock import Clock
 from include.azure_simulator.describe import describe
@@ -178,7 +179,7 @@ def settings(version_id: str) -> PoolSettings:
         vm_size="Standard_D2s_v5",
         image_id=version_id,
         node_agent_sku="batch.node.ubuntu 24.04",
-        start_task=StartTask(command_line="/bin/true"),
+        start_task=PoolStartTask(command_line="/bin/true", wait_for_success=True),
         metadata={"team": "data"},
         tags={"run": "1"},
     )
@@ -383,6 +384,12 @@ class TestTls:
             assert hook.node_counts("batch", "goldenbatch") == {}
         logins = [entry for entry in cloud.log() if "oauth2" in entry["url"]]
         assert len(logins) == 2, "one token for ARM, one for the data plane"
+
+    def test_plain_requests_carry_the_token_too(self, cloud: Cloud) -> None:
+        with BatchWorkHook("azure_default", cloud.subscription, connection=cloud.connection) as hook:
+            hook.create_job("batch", "goldenbatch", "work", pool="small")
+            hook.disable_job("batch", "goldenbatch", "work", MoveTasks.WAIT)
+            hook.delete_job("batch", "goldenbatch", "work")
 
     async def test_the_triggerer_gets_tokens_too(self, cloud: Cloud) -> None:
         async with AsyncBatchHook("c", cloud.subscription, connection=cloud.connection) as hook:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from golden_pools.errors import AzureBusyError, AzureRefusedError, OwnershipError
 from golden_pools.hooks.batch import AsyncBatchHook, BatchHook, PoolSettings
 from golden_pools.hooks.connection import AzureConnection
-from golden_pools.rules.facts import AllocationState, ResizeError
+from golden_pools.rules.facts import AllocationState, PoolStartTask, ResizeError
 from golden_pools.spec.model import Deallocation, Network, Pool, StartTask, Targets
 
 from .wire import SUBSCRIPTION, Answer, Wire
@@ -40,6 +42,10 @@ def pool(**properties: Any) -> dict[str, Any]:
 
 def refusal(status: int, code: str) -> Answer:
     return Answer(status, {"error": {"code": code, "message": "m"}})
+
+
+def asked(wire: Wire) -> list[str]:
+    return [f"{request.method} {urlsplit(request.url).path}" for request in wire.requests]
 
 
 class TestRead:
@@ -72,6 +78,13 @@ class TestRead:
         seen = hook.pool(*WHERE)
         assert seen is not None
         assert (seen.current_total, seen.autoscale, seen.resize_errors, seen.start_task) == (0, False, (), None)
+
+    def test_ports_that_lead_to_nodes_are_counted(self, wire: Wire, hook: BatchHook) -> None:
+        ports = {"endpointConfiguration": {"inboundNatPools": [{"name": "ssh"}, {"name": "rdp"}]}}
+        wire.script(Answer(body=pool(networkConfiguration=ports)))
+        seen = hook.pool(*WHERE)
+        assert seen is not None
+        assert seen.inbound_nat_pools == 2
 
     def test_a_missing_pool_is_none(self, wire: Wire, hook: BatchHook) -> None:
         wire.script(refusal(404, "PoolNotFound"))
@@ -156,9 +169,9 @@ class TestDataPlane:
 class TestCreate:
     def test_the_body_says_everything_and_no_nodes(self, wire: Wire, hook: BatchHook) -> None:
         wire.script(Answer(body=pool()))
-        task = StartTask(command_line="/bin/true", elevated=True, environment={"A": "b"})
-        network = Network(subnet_id=SUBNET, public_addresses=False)
-        hook.create_pool(*WHERE, replace(SETTINGS, start_task=task, network=network, identities=(IDENTITY,)))
+        task = PoolStartTask(command_line="/bin/true", elevated=True, wait_for_success=True, environment={"A": "b"})
+        whole = replace(SETTINGS, start_task=task, subnet_id=SUBNET, public_addresses=False, identities=(IDENTITY,))
+        hook.create_pool(*WHERE, whole)
         assert wire.requests[0].headers["If-None-Match"] == "*"
         assert wire.body() == {
             "tags": {"run": "1"},
@@ -189,6 +202,20 @@ class TestCreate:
             },
         }
 
+    def test_nodes_can_come_at_once(self, wire: Wire, hook: BatchHook) -> None:
+        wire.script(Answer(body=pool()))
+        hook.create_pool(*WHERE, SETTINGS, targets=Targets(dedicated=2, spot=1), timeout=timedelta(minutes=30))
+        assert wire.body()["properties"]["scaleSettings"] == {
+            "fixedScale": {"targetDedicatedNodes": 2, "targetLowPriorityNodes": 1, "resizeTimeout": "PT30M"}
+        }
+
+    def test_a_pool_without_public_addresses_needs_no_subnet(self, wire: Wire, hook: BatchHook) -> None:
+        """No spec says so, but a pool that is put back as it was may be one."""
+        wire.script(Answer(body=pool()))
+        hook.create_pool(*WHERE, replace(SETTINGS, public_addresses=False))
+        network = {"publicIPAddressConfiguration": {"provision": "NoPublicIPAddresses"}}
+        assert wire.body()["properties"]["networkConfiguration"] == network
+
     def test_settings_follow_from_the_spec(self) -> None:
         spec = Pool(
             resource_group="batch",
@@ -196,6 +223,8 @@ class TestCreate:
             vm_size="Standard_D4s_v5",
             node_agent_sku="batch.node.ubuntu 22.04",
             targets=Targets(dedicated=2),
+            start_task=StartTask(command_line="/bin/true", max_retries=2),
+            network=Network(subnet_id=SUBNET, public_addresses=False),
             metadata={"team": "data"},
             task_slots_per_node=4,
             inter_node_communication=True,
@@ -207,6 +236,9 @@ class TestCreate:
             node_agent_sku="batch.node.ubuntu 22.04",
             task_slots_per_node=4,
             inter_node_communication=True,
+            start_task=PoolStartTask(command_line="/bin/true", wait_for_success=True, max_retries=2),
+            subnet_id=SUBNET,
+            public_addresses=False,
             metadata={"team": "data", "golden_pools_run": "r"},
             tags={"a": "b"},
         )
@@ -350,6 +382,23 @@ class TestPatch:
         hook.update_pool_settings(*WHERE, SETTINGS, etag=ETAG)
         assert wire.body()["properties"]["startTask"] == {}
 
+    def test_metadata_are_sent_whole_and_alone(self, wire: Wire, hook: BatchHook) -> None:
+        wire.script(Answer(body=pool(metadata=[{"name": "a", "value": "b"}])))
+        assert hook.set_metadata(*WHERE, {"a": "b"}, etag=ETAG).metadata == {"a": "b"}
+        assert [(request.method, request.headers["If-Match"]) for request in wire.requests] == [("PATCH", ETAG)]
+        assert wire.body() == {"properties": {"metadata": [{"name": "a", "value": "b"}]}}
+
+    def test_another_size_is_sent_alone(self, wire: Wire, hook: BatchHook) -> None:
+        wire.script(Answer(body=pool(vmSize="Standard_D4as_v5")))
+        assert hook.update_vm_size(*WHERE, "Standard_D4as_v5", etag=ETAG).vm_size == "Standard_D4as_v5"
+        assert [(request.method, request.headers["If-Match"]) for request in wire.requests] == [("PATCH", ETAG)]
+        assert wire.body() == {"properties": {"vmSize": "Standard_D4as_v5"}}
+
+    def test_a_formula_is_switched_off(self, wire: Wire, hook: BatchHook) -> None:
+        wire.script(Answer(body=pool(scaleSettings={"fixedScale": {"targetDedicatedNodes": 2}})))
+        assert not hook.disable_autoscale(*WHERE).autoscale
+        assert asked(wire) == [f"POST {POOL_ID}/disableAutoScale"]
+
     def test_an_image_is_refused_while_there_are_nodes(self, wire: Wire, hook: BatchHook) -> None:
         """Azure/Batch 85."""
         wire.script(Answer(body=pool()), refusal(409, "PropertyCannotBeUpdated"))
@@ -357,6 +406,56 @@ class TestPatch:
             hook.update_pool_image(*WHERE, SETTINGS, etag=ETAG)
         assert caught.value.code == "PropertyCannotBeUpdated"
         assert "shrink it to zero" in caught.value.advice
+
+
+class TestStopResize:
+    def test_the_resize_that_was_seen_is_stopped(self, wire: Wire, hook: BatchHook) -> None:
+        wire.script(Answer(body=pool(allocationState="Resizing")), Answer(body=pool(allocationState="Stopping")))
+        assert hook.stop_resize(*WHERE, etag=ETAG).allocation_state is AllocationState.STOPPING
+        assert asked(wire) == [f"GET {POOL_ID}", f"POST {POOL_ID}/stopResize"]
+
+    def test_another_resize_goes_on(self, wire: Wire, hook: BatchHook) -> None:
+        wire.script(Answer(body=pool(allocationState="Resizing") | {"etag": "other"}))
+        with pytest.raises(OwnershipError):
+            hook.stop_resize(*WHERE, etag=ETAG)
+        assert asked(wire) == [f"GET {POOL_ID}"]
+
+    @pytest.mark.parametrize("state", ["Steady", "Stopping"])
+    def test_what_has_stopped_needs_no_stop(self, wire: Wire, hook: BatchHook, state: str) -> None:
+        wire.script(Answer(body=pool(allocationState=state) | {"etag": "other"}))
+        assert hook.stop_resize(*WHERE, etag=ETAG).allocation_state == state
+        assert asked(wire) == [f"GET {POOL_ID}"]
+
+
+class TestDelete:
+    def test_a_deletion_is_only_begun(self, wire: Wire, hook: BatchHook) -> None:
+        before = set(threading.enumerate())
+        wire.script(Answer(202, headers={"Location": "http://localhost:8070/x", "Retry-After": "15"}))
+        hook.delete_pool(*WHERE)
+        assert asked(wire) == [f"DELETE {POOL_ID}"]
+        assert set(threading.enumerate()) == before
+
+    @pytest.mark.parametrize(
+        "answer", [Answer(204), refusal(404, "PoolNotFound"), refusal(409, "PoolBeingDeleted")], ids=str
+    )
+    def test_it_is_safe_to_do_twice(self, wire: Wire, hook: BatchHook, answer: Answer) -> None:
+        wire.script(answer)
+        hook.delete_pool(*WHERE)
+        assert asked(wire) == [f"DELETE {POOL_ID}"]
+
+    @pytest.mark.parametrize(
+        ("answer", "advice"),
+        [
+            (refusal(409, "ScopeLocked"), "a lock stands on"),
+            (refusal(404, "ResourceGroupNotFound"), "resource group's name"),
+        ],
+        ids=["locked", "wrong group"],
+    )
+    def test_a_pool_that_stays_is_told(self, wire: Wire, hook: BatchHook, answer: Answer, advice: str) -> None:
+        wire.script(answer)
+        with pytest.raises(AzureRefusedError) as refused:
+            hook.delete_pool(*WHERE)
+        assert advice in refused.value.advice
 
 
 class TestSharedPoll:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from golden_pools.errors import AzureRefusedError
@@ -246,6 +246,12 @@ class TestBodies:
         }
         assert pending.what == "publish image version 1.2.3"
 
+    def test_a_version_can_be_kept_from_those_who_ask_for_the_latest(self, wire: Wire, hook: ComputeHook) -> None:
+        hook.begin_image_version(
+            VERSION_ID, location="l", source_id="/i", target_regions={"l": 1}, tags={}, exclude_from_latest=True
+        )
+        assert wire.body()["properties"]["publishingProfile"]["excludeFromLatest"] is True
+
     @pytest.mark.parametrize("action", ["deallocate", "start"])
     def test_stopping_and_starting(self, wire: Wire, hook: ComputeHook, action: str) -> None:
         wire.script(Answer(202, headers={"Location": "http://localhost:8070/op"}))
@@ -282,6 +288,56 @@ def test_only_vm_sizes_are_listed_and_odd_ones_survive(wire: Wire, hook: Compute
     assert list(sizes) == ["standard_odd", "standard_d2s_v5"]
     assert sizes["standard_odd"].vcpus == 0
     assert (sizes["standard_d2s_v5"].vcpus, sizes["standard_d2s_v5"].generations) == (2, ("V1", "V2"))
+
+
+class TestMarkVersion:
+    PROFILE: ClassVar[dict[str, Any]] = {
+        "targetRegions": [
+            {"name": "West Europe", "regionalReplicaCount": 2, "storageAccountType": "Standard_ZRS"},
+            {"name": "North Europe", "regionalReplicaCount": 1, "excludeFromLatest": False},
+        ],
+        "endOfLifeDate": "2027-01-01T00:00:00Z",
+        "excludeFromLatest": False,
+    }
+
+    def version(self, **tags: str) -> Answer:
+        fixed = {
+            "publishedDate": "2026-11-22T02:00:00Z",
+            "storageAccountType": "Standard_LRS",
+            "replicationMode": "Full",
+            "replicaCount": None,
+        }
+        properties = {
+            "publishingProfile": {**self.PROFILE, **fixed},
+            "storageProfile": {"source": {"id": "/image"}, "osDiskImage": {"sizeInGB": 30}},
+        }
+        return Answer(body={"id": VERSION_ID, "name": "1.2.3", "tags": tags, "properties": properties})
+
+    def test_all_that_an_update_replaces_is_sent_back(self, wire: Wire, hook: ComputeHook) -> None:
+        wire.script(self.version(run="1"), DONE)
+        pending = hook.mark_version(VERSION_ID, tags={"verdict": "bad"}, exclude_from_latest=True)
+        assert [request.method for request in wire.requests] == ["GET", "PATCH"]
+        assert wire.body() == {
+            "tags": {"run": "1", "verdict": "bad"},
+            "properties": {"publishingProfile": {**self.PROFILE, "excludeFromLatest": True}, "storageProfile": {}},
+        }
+        assert pending is not None
+        assert (pending.what, pending.resource_id) == ("mark image version 1.2.3", VERSION_ID)
+
+    def test_what_is_so_already_is_not_written(self, wire: Wire, hook: ComputeHook) -> None:
+        wire.script(self.version(run="1", verdict="good"))
+        assert hook.mark_version(VERSION_ID, tags={"verdict": "good"}, exclude_from_latest=False) is None
+        assert [request.method for request in wire.requests] == ["GET"]
+
+    def test_a_version_of_another_subscription_is_marked_there(self, wire: Wire, hook: ComputeHook) -> None:
+        wire.script(self.version(), DONE)
+        hook.mark_version(VERSION_ID.replace(SUBSCRIPTION, OTHER), tags={}, exclude_from_latest=True)
+        assert [OTHER in request.url for request in wire.requests] == [True, True]
+
+    def test_a_missing_version_is_told(self, wire: Wire, hook: ComputeHook) -> None:
+        wire.script(Answer(404, {"error": {"code": "GalleryImageNotFound", "message": "m"}}))
+        with pytest.raises(AzureRefusedError, match="gallery and definition in the spec"):
+            hook.mark_version(VERSION_ID, tags={}, exclude_from_latest=True)
 
 
 async def test_the_triggers_version_look_up_is_none_where_there_is_none(

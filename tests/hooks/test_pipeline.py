@@ -20,7 +20,8 @@ from golden_pools.spec.model import Deallocation, MoveTasks
 
 from .wire import SUBSCRIPTION, Answer, Wire
 
-POOL = {"id": "/p", "name": "p", "etag": "e", "properties": {"provisioningState": "Succeeded"}}
+RESIZING = {"provisioningState": "Succeeded", "allocationState": "Resizing"}
+POOL = {"id": "/p", "name": "p", "etag": "e", "properties": RESIZING}
 VERSION = {"id": "/v", "properties": {"publishingProfile": {"targetRegions": []}, "storageProfile": {}}}
 SETTINGS = PoolSettings(vm_size="Standard_D2s_v5", image_id="/v", node_agent_sku="batch.node.ubuntu 22.04")
 GALLERY = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/images/providers/Microsoft.Compute/galleries/g"

@@ -18,11 +18,12 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from golden_pools.errors import AzureBusyError
+from golden_pools.operators import base
 from golden_pools.operators.base import pulled
 from golden_pools.retries import RETRIES
 from golden_pools.rules.plan import PARAMS, make_plan
 from golden_pools.spec.model import Capture, PoolSpec
-from golden_pools.triggers import operation, pool, replication
+from golden_pools.triggers import job, jobs, operation, pool, replication, soak
 
 from include.azure_simulator.clock import Clock
 from include.azure_simulator.server import build_app
@@ -149,8 +150,10 @@ class Cloud:
         self.arm("PUT", f"{COMPUTE}/snapshots/{snapshot}", body)
         return f"/subscriptions/{self.subscription}/{COMPUTE}/snapshots/{snapshot}"
 
-    def make_pool(self, image: str, *, dedicated: int = 0, spot: int = 0, **properties: object) -> None:
-        """Make the pool ``small`` on an image, and wait until its nodes are idle."""
+    def make_pool(
+        self, image: str, *, name: str = "small", dedicated: int = 0, spot: int = 0, **properties: object
+    ) -> None:
+        """Make a pool on an image, and wait until its nodes are idle."""
         machine = {"imageReference": {"id": image}, "nodeAgentSkuId": "batch.node.ubuntu 24.04"}
         body = {
             "properties": {
@@ -160,7 +163,7 @@ class Cloud:
                 **properties,
             }
         }
-        self.arm("PUT", f"{ACCOUNT}/pools/small", body)
+        self.arm("PUT", f"{ACCOUNT}/pools/{name}", body)
         self.advance(minutes=30)
         self.forget()
 
@@ -169,23 +172,52 @@ class Cloud:
         body = {"properties": {"scaleSettings": {"fixedScale": _fixed(dedicated, spot)}}}
         self.arm("PATCH", f"{ACCOUNT}/pools/small", body)
 
-    def delete_pool(self) -> None:
-        self.arm("DELETE", f"{ACCOUNT}/pools/small")
+    def delete_pool(self, name: str = "small") -> None:
+        self.arm("DELETE", f"{ACCOUNT}/pools/{name}")
 
-    def pool(self) -> dict[str, Any]:
-        """Return the pool as ARM shows it."""
-        return self.arm("GET", f"{ACCOUNT}/pools/small")
+    def pool(self, name: str = "small") -> dict[str, Any]:
+        """Return a pool as ARM shows it."""
+        return self.arm("GET", f"{ACCOUNT}/pools/{name}")
 
-    def node_images(self) -> list[str]:
-        """Return what each node of the pool really runs on."""
-        nodes = self.plane("GET", "/pools/small/nodes")["value"]
+    def pools(self) -> dict[str, dict[str, Any]]:
+        """Return the pools of the account by id; those that are being deleted too."""
+        return {pool["name"]: pool for pool in self.arm("GET", f"{ACCOUNT}/pools")["value"]}
+
+    def image_of(self, name: str = "small") -> str:
+        """Return the image that a pool's next nodes get."""
+        machine = self.pool(name)["properties"]["deploymentConfiguration"]["virtualMachineConfiguration"]
+        return str(machine["imageReference"]["id"])
+
+    def marks(self, name: str = "small") -> dict[str, str]:
+        """Return a pool's metadata."""
+        return {item["name"]: item["value"] for item in self.pool(name)["properties"].get("metadata") or ()}
+
+    def mark(self, name: str, **marks: str) -> None:
+        """Set a pool's metadata; ours without their prefix."""
+        pairs = [{"name": f"golden_pools_{mark}", "value": value} for mark, value in marks.items()]
+        self.arm("PATCH", f"{ACCOUNT}/pools/{name}", {"properties": {"metadata": pairs}})
+
+    def node_images(self, name: str = "small") -> list[str]:
+        """Return what each node of a pool really runs on."""
+        nodes = self.plane("GET", f"/pools/{name}/nodes")["value"]
         return [node["virtualMachineInfo"]["imageReference"]["virtualMachineImageId"] for node in nodes]
 
-    def run_task(self, *, minutes: int) -> None:
-        """Let a task run on a node of the pool for so long."""
-        self.plane("POST", "/jobs", {"id": "work", "poolInfo": {"poolId": "small"}})
-        self.plane("POST", "/jobs/work/tasks", {"id": "long", "commandLine": f"/bin/sleep {minutes * 60}"})
+    def run_task(self, *, minutes: float, job: str = "work", pool: str = "small") -> None:
+        """Let a task run on a node of a pool for so long."""
+        self.plane("POST", "/jobs", {"id": job, "poolInfo": {"poolId": pool}})
+        self.plane("POST", f"/jobs/{job}/tasks", {"id": "long", "commandLine": f"/bin/sleep {round(minutes * 60)}"})
         self.advance(seconds=1)
+
+    def job(self, name: str = "work") -> tuple[str, str]:
+        """Return the pool of a job, and its state."""
+        job = self.plane("GET", f"/jobs/{name}")
+        return job["poolInfo"]["poolId"], job["state"]
+
+    def task(self, job: str = "work") -> dict[str, Any]:
+        """Return the task of :meth:`run_task`: its state, exit code, and how often it went back into the queue."""
+        task = self.plane("GET", f"/jobs/{job}/tasks/long")
+        run = task["executionInfo"]
+        return {"state": task["state"], "exit_code": run.get("exitCode"), "requeues": run.get("requeueCount")}
 
 
 def _fixed(dedicated: int, spot: int) -> dict[str, Any]:
@@ -205,7 +237,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         "AIRFLOW_CONN_AZURE_DEFAULT",
         json.dumps({"conn_type": "azure", "extra": {"arm_endpoint": url, "poll_seconds": 1}}),
     )
-    for module in (operation, pool, replication):
+    for module in (job, jobs, operation, pool, replication, soak):
         monkeypatch.setattr(module, "FIRST_LOOK_SECONDS", 0.01)
     try:
         yield Cloud(world, url)
@@ -213,6 +245,31 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         server.should_exit = True
         thread.join(timeout=5)
         listener.close()
+
+
+@pytest.fixture
+def images(cloud: Cloud) -> dict[str, str]:
+    """Two image versions, and a clock that stands still."""
+    cloud.freeze()
+    return {version: cloud.make_version(version) for version in (OLD, NEW)}
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put the worker's clock forward, by a span as ``timedelta`` takes it; the triggerer's and Azure's stay."""
+    offset = timedelta(0)
+
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + offset
+
+    def put_forward(**span: float) -> None:
+        nonlocal offset
+        offset += timedelta(**span)
+
+    monkeypatch.setattr(base, "datetime", Shifted)
+    return put_forward
 
 
 class FakeStore:
@@ -233,10 +290,10 @@ class FakeStore:
 class Run:
     """One DAG run: XComs and task state stores of its tasks, and the triggers they waited on with their arguments.
 
-    :param keys: keys of the DAG's form
-    :param running: DAGs that have a run that is going on
     :param xcoms: what tasks returned
     :param pushed: what they pushed under other keys, by task and key
+    :param keys: keys of the DAG's form
+    :param running: DAGs that have a run that is going on
     :param in_waits: what happens in the waits to come, one for each, before their triggers look
     """
 
@@ -415,6 +472,11 @@ def spec(cloud: Cloud) -> PoolSpec:
 def run(spec: PoolSpec) -> Run:
     """A run of that pool."""
     return Run(spec)
+
+
+def with_refresh(spec: PoolSpec, **refresh: object) -> PoolSpec:
+    """Return the spec with this refresh part."""
+    return PoolSpec.model_validate({**spec.model_dump(mode="json"), "refresh": refresh})
 
 
 def left_running(spec: PoolSpec) -> PoolSpec:

@@ -6,8 +6,9 @@ import pytest
 from airflow.sdk import Asset
 from golden_pools.errors import AzureRefusedError
 from golden_pools.operators.gallery import PublishImageVersionOperator
-from golden_pools.operators.pools import RefreshPoolOperator, ResizePoolOperator
 from golden_pools.operators.preflight import PreflightOperator
+from golden_pools.operators.refresh import RefreshPoolOperator
+from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.spec.model import PoolSpec
 
 from tests.operators.conftest import COMPUTE, Cloud, Run

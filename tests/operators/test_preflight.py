@@ -160,6 +160,7 @@ def test_plan_only_says_what_the_run_would_do(dry: Run, capsys: pytest.CaptureFi
         "start_golden_vm",
         "managed_image",
         *["publish"] * 2,
+        *["canary"] * 2,
         "refresh",
         "resize",
     ]
@@ -175,7 +176,8 @@ def test_plan_only_names_every_change_of_a_pool_that_is_there(cloud: Cloud, spec
     old = cloud.make_version(OLD)
     new = cloud.make_version(NEW)
     cloud.make_pool(old, dedicated=2, vmSize="STANDARD_D4S_V5")
-    run = Run(changed(spec, pool={"metadata": {"team": "x"}}), conf={"plan_only": True, "image_version": NEW})
+    quiet = changed(spec, pool={"metadata": {"team": "x"}}, canary={"enabled": False})
+    run = Run(quiet, conf={"plan_only": True, "image_version": NEW})
     assert [action["does"] for action in run.do(preflight())["would"]] == [
         "shrink from 2 nodes to 0 (task_completion)",
         f"change image: {old} -> {new}",
@@ -190,7 +192,8 @@ def test_plan_only_of_a_pool_that_is_as_it_should_be(
 ) -> None:
     cloud.freeze()
     cloud.make_pool(cloud.make_version(), dedicated=3)
-    assert Run(spec, conf={"plan_only": True, "image_version": NEW}).do(preflight())["would"] == []
+    quiet = changed(spec, canary={"enabled": False})
+    assert Run(quiet, conf={"plan_only": True, "image_version": NEW}).do(preflight())["would"] == []
     assert "This run would:\n  change nothing" in capsys.readouterr().out
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from golden_pools.errors import AzureBusyError, OwnershipError, ResizeGaveUpError
-from golden_pools.operators.pools import ResizePoolOperator
+from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.spec.model import PoolSpec
 
 from tests.operators.conftest import NEW, Cloud, Run

@@ -17,7 +17,7 @@ from golden_pools.spec.model import PoolSpec
 from tests.operators.conftest import Cloud, Run, fire, left_running, reborn
 from tests.operators.test_whole_run import stages
 
-WRITERS = ("stop", "snapshot", "start", "managed_image", "publish", "refresh", "resize")
+WRITERS = ("stop", "snapshot", "start", "managed_image", "publish", "refresh", "resize", "record")
 
 
 UNDISTURBED = [
@@ -31,6 +31,7 @@ UNDISTURBED = [
     "PUT galleries/golden_gallery/images/small/versions/2026.1122.20005",
     "PUT batchAccounts/goldenbatch/pools/small",
     "PATCH batchAccounts/goldenbatch/pools/small",
+    "PATCH galleries/golden_gallery/images/small/versions/2026.1122.20005",
 ]
 
 
@@ -55,7 +56,7 @@ def test_every_stage_done_twice_makes_nothing_twice(cloud: Cloud, run: Run) -> N
         if name != "stop":  # stopping again is right until the start
             run.do(task)
     assert short(cloud) == UNDISTURBED
-    assert run.xcom("nodes") == {"dedicated": 3, "spot": 0}
+    assert run.xcom("nodes") == {"pool": "small", "dedicated": 3, "spot": 0}
 
 
 @pytest.mark.parametrize("victim", WRITERS)
@@ -67,7 +68,7 @@ def test_a_worker_killed_before_its_deferral_changes_nothing(cloud: Cloud, run: 
                 task.execute(run.context(task))
         run.do(task)
     assert short(cloud) == UNDISTURBED
-    assert run.xcom("nodes") == {"dedicated": 3, "spot": 0}
+    assert run.xcom("nodes") == {"pool": "small", "dedicated": 3, "spot": 0}
 
 
 @pytest.mark.parametrize("victim", WRITERS)
@@ -83,7 +84,7 @@ def test_a_worker_killed_right_after_a_write_changes_nothing(
                     task.execute(run.context(task))
         run.do(task)
     assert short(cloud) == UNDISTURBED
-    assert run.xcom("nodes") == {"dedicated": 3, "spot": 0}
+    assert run.xcom("nodes") == {"pool": "small", "dedicated": 3, "spot": 0}
 
 
 class Died(BaseException):
@@ -111,7 +112,7 @@ def test_a_lost_reply_makes_nothing_twice(cloud: Cloud, run: Run, victim: str) -
         if name == victim:
             _lose_next_reply(cloud)
         run.do_with_retries(task)
-    assert run.xcom("nodes") == {"dedicated": 3, "spot": 0}
+    assert run.xcom("nodes") == {"pool": "small", "dedicated": 3, "spot": 0}
     snapshots = {write for write in short(cloud) if "snapshots/" in write}
     assert len(snapshots) == 3
 

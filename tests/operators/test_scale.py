@@ -18,7 +18,7 @@ from golden_pools.sensors.scale import ScaledNodesSensor
 from golden_pools.spec.model import PoolSpec
 from golden_pools.triggers import runs
 
-from tests.operators.conftest import Cloud, Run, fire
+from tests.operators.conftest import Cloud, Run, TaskInstance, fire
 
 DAY, NIGHT = datetime(2035, 11, 27, 12, tzinfo=UTC), datetime(2035, 11, 27, 23, tzinfo=UTC)
 """By day the pool has 3 nodes, by night 1. Far enough from now: the waits for the next scale time are never late."""
@@ -48,7 +48,7 @@ def make_run(cloud: Cloud, spec: PoolSpec, image: str, monkeypatch: pytest.Monke
     def make(stamp: datetime = DAY, **facts: Any) -> Run:
         run = Run(scaled, stamp=stamp, **{"keys": (), **facts})
         monkeypatch.setattr(scale, "now", lambda: stamp)
-        monkeypatch.setattr(RuntimeTaskInstance, "get_dr_count", staticmethod(run.count_running))
+        monkeypatch.setattr(RuntimeTaskInstance, "get_dr_count", TaskInstance(run, "scale").get_dr_count)
         run.in_waits = repeat(lambda: cloud.advance(minutes=20))
         return run
 
@@ -98,7 +98,7 @@ def test_the_morning_brings_the_pool_up(cloud: Cloud, image: str, make_run: Call
     cloud.make_pool(image, dedicated=1)
     run = make_run(DAY)
     assert run.do(scale_time())["verdict"] == "reached"
-    assert run.do(nodes(run)) == {"dedicated": 3, "spot": 0}
+    assert run.do(nodes(run)) == {"pool": "small", "dedicated": 3, "spot": 0}
     assert size(cloud) == 3
 
 
@@ -106,7 +106,7 @@ def test_the_evening_brings_the_pool_down(cloud: Cloud, image: str, make_run: Ca
     cloud.make_pool(image, dedicated=3)
     run = make_run(NIGHT)
     assert run.do(scale_time())["verdict"] == "reached"
-    assert run.do(nodes(run)) == {"dedicated": 1, "spot": 0}
+    assert run.do(nodes(run)) == {"pool": "small", "dedicated": 1, "spot": 0}
     assert size(cloud) == 1
 
 
@@ -226,7 +226,7 @@ def test_a_person_brings_the_pool_to_other_counts(cloud: Cloud, image: str, by_h
     cloud.make_pool(image, dedicated=1)
     run = by_hand(dedicated=5)
     assert run.do(resize_by_hand())["verdict"] == "reached"
-    assert run.do(nodes(run, PoolNodesSensor)) == {"dedicated": 5, "spot": 0}
+    assert run.do(nodes(run, PoolNodesSensor)) == {"pool": "small", "dedicated": 5, "spot": 0}
 
 
 def test_a_person_is_told_to_wait_for_a_refresh(cloud: Cloud, image: str, by_hand: Callable[..., Run]) -> None:

@@ -7,8 +7,9 @@ from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
 from golden_pools.operators.passport import RecordPassportOperator
-from golden_pools.operators.pools import RefreshPoolOperator, ResizePoolOperator
 from golden_pools.operators.preflight import PreflightOperator
+from golden_pools.operators.refresh import RefreshPoolOperator
+from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.sensors.pools import PoolNodesSensor
 
 from tests.operators.conftest import Cloud, Run
@@ -49,7 +50,7 @@ def stages(run: Run) -> dict[str, object]:
 def test_a_run_ends_with_ready_nodes_on_the_new_version(cloud: Cloud, run: Run) -> None:
     for task in stages(run).values():
         run.do(task)
-    assert run.xcom("nodes") == {"dedicated": 3, "spot": 0}
+    assert run.xcom("nodes") == {"pool": "small", "dedicated": 3, "spot": 0}
     passport = run.events["pool"]
     assert passport["image"] == run.plan.version_id
     assert passport["pools"][0]["ready"] == {"dedicated": 3, "spot": 0}

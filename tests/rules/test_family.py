@@ -6,7 +6,20 @@ import dataclasses
 
 import pytest
 from golden_pools.rules.facts import Pool
-from golden_pools.rules.family import ALIAS, ROLE, SINCE, Role, candidate_name, current_pool, family, role_of
+from golden_pools.rules.family import (
+    ALIAS,
+    ROLE,
+    SINCE,
+    Role,
+    candidate_name,
+    current_pool,
+    family,
+    moment_of_role,
+    pool_of,
+    role_of,
+    since_when,
+    with_role,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,3 +90,36 @@ def test_a_candidates_name_is_one_that_batch_takes(alias: str, last: str) -> Non
     for name in (first, second):
         assert 1 <= len(name) <= 64
         assert all(sign in "-_" or sign.isalnum() for sign in name)
+
+
+def test_a_name_is_an_alias_first_and_an_id_second() -> None:
+    pools = [member("small", Role.FORMER), member("small-b", Role.CURRENT)]
+    assert pool_of(pools, "small") is pools[1]
+    assert pool_of(pools, "SMALL-B") is pools[1]
+    assert pool_of([member("small", Role.FORMER)], "small") == member("small", Role.FORMER)
+    assert pool_of(pools, "other") is None
+
+
+@pytest.mark.parametrize("since", ["2026-11-23T00:00:00+00:00", "2026-11-23T00:00:00.500000+00:00", "2026-11-23"])
+def test_a_role_given_now_is_the_latest_whatever_the_other_clocks_say(since: str) -> None:
+    """The other worker's clock is a day ahead: the switch must win all the same."""
+    old = member("small-a", Role.CURRENT, since=since)
+    new = member("small-b", Role.CURRENT, since=moment_of_role([old], build.NOW))
+    assert current_pool([new, old], "small") is new
+
+
+def test_a_role_says_whose_the_pool_is_since_when_and_by_which_run() -> None:
+    metadata = with_role({"team": "a", ROLE: "former"}, Role.CURRENT, alias="small", since="2026", run_id="manual__1")
+    assert metadata == {
+        "team": "a",
+        ALIAS: "small",
+        ROLE: "current",
+        SINCE: "2026",
+        "golden_pools_run": "manual__1",
+    }
+
+
+@pytest.mark.parametrize(("text", "known"), [("2026-11-22", True), ("2026-11-22T00:00:00+00:00", True), ("?", False)])
+def test_since_when_is_a_time_or_nothing(text: str, known: bool) -> None:
+    moment = since_when(member("small", since=text))
+    assert (moment is not None and moment.tzinfo is not None) is known

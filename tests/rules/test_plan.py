@@ -204,6 +204,12 @@ def test_a_resize_keeps_its_reason() -> None:
     assert (run.why, run.targets) == ("a big order", Targets(dedicated=3, spot=5))
 
 
+def test_a_resize_does_not_care_how_the_pool_is_refreshed() -> None:
+    blue_green = spec(refresh={"strategy": "blue_green"})
+
+    assert made({"why": "so"}, of=blue_green, keys=RESIZE_PARAMS).spec.refresh.strategy is Strategy.BLUE_GREEN
+
+
 @pytest.mark.parametrize("why", ["", "  ", 7, None])
 def test_a_resize_without_a_reason_is_refused(why: Any) -> None:
     error = refused({"why": why}, keys=RESIZE_PARAMS)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from golden_pools.rules.facts import BaseImage, PowerState, PurchasePlan, RegionReplication
-from golden_pools.rules.plan import RunPlan
+from golden_pools.rules.plan import ImageVerdict, RunPlan, verdict_tags
 from golden_pools.rules.preflight import (
     CHECKS,
     REPORT,
@@ -26,7 +26,7 @@ from golden_pools.rules.preflight import (
     preflight,
     render,
 )
-from golden_pools.spec.model import Strategy, Targets
+from golden_pools.spec.model import Targets
 
 from tests.rules.build import (
     COMPUTE,
@@ -80,13 +80,9 @@ def others(**changes: Any) -> Observations:
     return observations(pools=(pool(), pool(name="other", **changes)))
 
 
-def by_strategy(run: RunPlan, strategy: Strategy) -> RunPlan:
-    refresh = run.spec.refresh.model_copy(update={"strategy": strategy})
-    return run.model_copy(update={"spec": run.spec.model_copy(update={"refresh": refresh})})
-
-
+BAD = verdict_tags(ImageVerdict.BAD, "canary: no GPU")
 BUILD, EXISTING, IN_PLACE_OF = plan(), plan(version=VERSION_ID), plan(image=DIRECT)
-BLUE_GREEN = by_strategy(plan(), Strategy.BLUE_GREEN)
+BLUE_GREEN = plan(refresh={"strategy": "blue_green"})
 SPOT = plan(pool={"targets": {"spot": 5}})
 LEGACY_LARGE = plan(image=DIRECT, pool={"targets": {"dedicated": 2001}})
 SOURCE_ID = f"{COMPUTE}/images/golden-20261121T041500"
@@ -246,6 +242,14 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
         "westeurope Replicating",
     ),
     ("version-ready", EXISTING, on_version(regions=()), ERROR, "replication: none"),
+    ("version-verdict", EXISTING, on_version(tags=BAD), ERROR, "is marked bad: canary: no GPU"),
+    (
+        "version-verdict",
+        plan(version=VERSION_ID, conf={"force": True}),
+        on_version(tags=BAD),
+        WARNING,
+        "is marked bad: canary: no GPU",
+    ),
     (
         "version-replicas",
         plan(version=VERSION_ID, pool={"targets": {"dedicated": 700}}),
@@ -384,7 +388,7 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
     ),
     (
         "nodes-on-one-image",
-        by_strategy(plan(version=VERSION_ID, pool={"task_slots_per_node": 2}), Strategy.BLUE_GREEN),
+        plan(version=VERSION_ID, pool={"task_slots_per_node": 2}, refresh={"strategy": "blue_green"}),
         observations(pools=(pool(current_dedicated=1991),)),
         WARNING,
         "and small 1991 more",
@@ -445,7 +449,7 @@ def test_check_passes_where_all_is_well(check: str) -> None:
         ("pool-quota", BUILD, batch(pool_quota=2)),
         ("pool-quota", plan(canary={"enabled": False}), batch(pool_quota=1)),
         ("pool-quota", BLUE_GREEN, batch(pool_quota=3)),
-        ("pool-quota", by_strategy(plan(version=VERSION_ID), Strategy.BLUE_GREEN), batch(pool_quota=2)),
+        ("pool-quota", plan(version=VERSION_ID, refresh={"strategy": "blue_green"}), batch(pool_quota=2)),
         ("canary-quota", BUILD, batch(dedicated_core_quota=22)),
         ("canary-quota", SPOT, batch(dedicated_core_quota=0, low_priority_core_quota=12)),
         ("canary-quota", plan(canary={"enabled": False}), batch(dedicated_core_quota=20)),
@@ -541,6 +545,12 @@ def test_an_existing_version_spares_the_golden_vm_and_the_gallery() -> None:
     seen = observations(golden_vm=None, gallery=None, definition=None)
 
     assert blockers(preflight(EXISTING, seen, NOW)) == []
+
+
+def test_a_version_that_is_marked_good_is_no_finding() -> None:
+    seen = on_version(tags=verdict_tags(ImageVerdict.GOOD, "pool small runs on it"))
+
+    assert "version-verdict" not in {finding.check for finding in preflight(EXISTING, seen, NOW)}
 
 
 def test_plan_only_checks_everything() -> None:

@@ -37,7 +37,7 @@ def image(cloud: Cloud) -> str:
 def test_it_ends_in_the_triggerer_with_the_counts(cloud: Cloud, image: str, run: Run) -> None:
     """Pitfall 36: the wait holds no worker."""
     cloud.make_pool(image, dedicated=2)
-    assert run.do(sensor(cloud)) == {"dedicated": 2, "spot": 0}
+    assert run.do(sensor(cloud)) == {"pool": "small", "dedicated": 2, "spot": 0}
     assert run.deferrals == ["NodesTrigger"]
 
 
@@ -48,7 +48,7 @@ def test_allocated_nodes_are_not_ready_before_their_start_task_is_done(cloud: Cl
     cloud.advance(minutes=4)
     assert cloud.pool()["properties"]["currentDedicatedNodes"] == 2
     run.in_waits = repeat(lambda: cloud.control("PATCH", "clock", {"speed": 600}))
-    assert run.do(sensor(cloud)) == {"dedicated": 2, "spot": 0}
+    assert run.do(sensor(cloud)) == {"pool": "small", "dedicated": 2, "spot": 0}
 
 
 def test_failed_nodes_fail_the_task_with_advice(cloud: Cloud, image: str, run: Run) -> None:
@@ -98,7 +98,7 @@ def test_lost_nodes_that_come_back_are_no_failure(cloud: Cloud, image: str, run:
     cloud.make_pool(image, dedicated=2)
     cloud.allocation(incident={"state": "unknown", "nodes": 1, "recovers_after": "PT5M"})
     run.in_waits = repeat(lambda: cloud.control("PATCH", "clock", {"speed": 600}))
-    assert run.do(sensor(cloud)) == {"dedicated": 2, "spot": 0}
+    assert run.do(sensor(cloud)) == {"pool": "small", "dedicated": 2, "spot": 0}
 
 
 def test_nodes_that_cannot_be_read_do_not_hide_the_verdict(
@@ -116,7 +116,7 @@ def test_nodes_that_cannot_be_read_do_not_hide_the_verdict(
 def test_a_pool_that_is_kept_empty_is_ready(cloud: Cloud, image: str, run: Run) -> None:
     """Pitfall 10: no alarm at zero."""
     cloud.make_pool(image)
-    assert run.do(sensor(cloud, dedicated="0")) == {"dedicated": 0, "spot": 0}
+    assert run.do(sensor(cloud, dedicated="0")) == {"pool": "small", "dedicated": 0, "spot": 0}
 
 
 def test_numbers_may_come_from_a_template(cloud: Cloud) -> None:

@@ -247,7 +247,7 @@ def test_an_acceptable_share_ends_the_wait_when_nothing_more_comes(cloud: Cloud,
     cloud.allocation(node_outcomes=[{"state": "unusable", "nodes": 1}])
     cloud.make_pool(image, dedicated=10)
     event = fire(nodes(cloud, dedicated=10, share=0.9), within_seconds=3)
-    assert success(event) == {"dedicated": 9, "spot": 0}
+    assert success(event) == {"pool": "small", "dedicated": 9, "spot": 0}
 
 
 @pytest.mark.parametrize(
@@ -275,14 +275,14 @@ def test_preempted_spot_nodes_are_no_failure(cloud: Cloud, image: str) -> None:
     """Pitfall 6: Batch brings them back; a pool that lacks only them has what the spec asks for."""
     cloud.make_pool(image, spot=4)
     cloud.allocation(incident={"state": "preempted", "nodes": 2})
-    assert success(fire(nodes(cloud, dedicated=0, spot=4, **over()))) == {"dedicated": 0, "spot": 2}
+    assert success(fire(nodes(cloud, dedicated=0, spot=4, **over()))) == {"pool": "small", "dedicated": 0, "spot": 2}
 
 
 def test_running_nodes_are_ready(cloud: Cloud, image: str) -> None:
     """Pitfall 35: a node that works counts, not only one that idles."""
     cloud.make_pool(image, dedicated=2)
     cloud.run_task(minutes=60)
-    assert success(fire(nodes(cloud))) == {"dedicated": 2, "spot": 0}
+    assert success(fire(nodes(cloud))) == {"pool": "small", "dedicated": 2, "spot": 0}
 
 
 def test_the_pause_before_another_resize_passes_in_the_triggerer(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ def begun(cloud: Cloud) -> dict[str, Any]:
 def begin(cloud: Cloud) -> dict[str, Any]:
     cloud.freeze()
     cloud.make_version(OLD)
-    snapshot = f"/subscriptions/{cloud.subscription}/{COMPUTE}/snapshots/by-hand-{OLD}"
+    snapshot = f"/subscriptions/{cloud.subscription}/{COMPUTE}/snapshots/by-hand-{OLD}-os"
     image = f"/subscriptions/{cloud.subscription}/{COMPUTE}/images/by-hand"
     disk = {"osType": "Linux", "osState": "Generalized", "snapshot": {"id": snapshot}}
     profile = {"hyperVGeneration": "V2", "storageProfile": {"osDisk": disk}}

@@ -5,6 +5,7 @@ Importing this module costs nothing; a client's SDK is imported when the client 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import cached_property
 from types import TracebackType
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 ARM_REQUEST_ID = "x-ms-client-request-id"
 BATCH_REQUEST_ID = "client-request-id"
+
+SDK_PARSER = "azure.batch._utils.model_base"
+"""The Batch SDK's logger that warns, with a traceback, of every refusal without JSON in it, as all of a HEAD are."""
 
 
 class _Clients:
@@ -99,6 +103,7 @@ class _Clients:
         return self._options(connection, connection.arm_endpoint, connection.cloud.arm_scope, ARM_REQUEST_ID)
 
     def _data_plane_options(self, connection: AzureConnection, endpoint: str) -> dict[str, Any]:
+        logging.getLogger(SDK_PARSER).setLevel(logging.ERROR)
         return self._options(connection, endpoint, connection.cloud.batch_scope, BATCH_REQUEST_ID)
 
 

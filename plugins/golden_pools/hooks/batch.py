@@ -19,7 +19,6 @@ from golden_pools.hooks import batch_facts
 from golden_pools.hooks.azure import AsyncAzureHook, AzureHook
 from golden_pools.hooks.batch_facts import PoolSettings
 from golden_pools.hooks.failures import azure_errors, code_of, has_advice, is_absent
-from golden_pools.hooks.operations import StartOnly
 from golden_pools.rules import facts
 from golden_pools.spec.model import Deallocation, Targets
 
@@ -158,16 +157,20 @@ class BatchHook(_Batch, AzureHook):
     def stop_resize(self, group: str, account: str, pool: str, *, etag: str) -> facts.Pool:
         """Stop the resize that is going on; the pool is ``Stopping`` for a while and keeps the nodes that it has.
 
+        A pool that is not resizing (any more) is returned as it is.
+
         :param etag: of the pool as it was judged: ARM's call has no condition, so it is compared just before
-        :raises OwnershipError: the pool has changed since
+        :raises OwnershipError: the pool has changed since, and resizes
         """
         resource = self._id(group, account, pool)
         there = self.pool(group, account, pool)
+        if there is not None and there.allocation_state is not facts.AllocationState.RESIZING:
+            return there
         if there is None or there.etag != etag:
             raise OwnershipError(
                 "Could not stop the resize: the pool has changed meanwhile",
                 resource=resource,
-                advice="nothing: the task looks at the pool again",
+                advice="look at who changed it; clear the task, and it looks at the pool again",
             )
         with azure_errors("Could not stop the resize", resource):
             stopped = self.batch_client().pool.stop_resize(group, account, pool)
@@ -180,10 +183,13 @@ class BatchHook(_Batch, AzureHook):
         return batch_facts.pool(fixed.as_dict())
 
     def delete_pool(self, group: str, account: str, pool: str) -> None:
-        """Begin to delete a pool; one that is gone or going is left alone. Its id is free when the pool is absent."""
+        """Begin to delete a pool; one that is gone or going is left alone.
+
+        The id is free, and jobs that are bound to it find no pool, when :meth:`pool` returns None.
+        """
         with azure_errors("Could not delete the pool", self._id(group, account, pool)):
             try:
-                self.batch_client().pool.begin_delete(group, account, pool, polling=StartOnly())
+                self.batch_client().pool.begin_delete(group, account, pool, polling=False)
             except HttpResponseError as error:
                 if not is_absent(error) and code_of(error) != "PoolBeingDeleted":
                     raise

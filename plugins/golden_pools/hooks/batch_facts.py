@@ -10,7 +10,7 @@ from typing import Any
 from golden_pools.hooks.compute_facts import Json, dig, vm_size
 from golden_pools.hooks.failures import mask
 from golden_pools.rules import facts
-from golden_pools.spec.model import Deallocation, Network, Pool, StartTask, Targets, normal_region
+from golden_pools.spec.model import Deallocation, Pool, Targets, normal_region
 
 DEALLOCATION = {
     Deallocation.REQUEUE: "Requeue",
@@ -30,9 +30,10 @@ NO_PUBLIC_ADDRESSES = "NoPublicIPAddresses"
 
 @dataclass(frozen=True, kw_only=True)
 class PoolSettings:
-    """What a pool is to be, apart from its node counts.
+    """What a pool is to be, apart from its node counts: by a spec (:meth:`of`), or as somebody remembers it.
 
     :param image_id: full ARM id of the image version
+    :param subnet_id: None: Batch's own network
     :param metadata: all metadata of the pool, the run's own included
     :param tags: ARM tags, set when the pool is made
     """
@@ -42,8 +43,9 @@ class PoolSettings:
     node_agent_sku: str
     task_slots_per_node: int = 1
     inter_node_communication: bool = False
-    start_task: StartTask | None = None
-    network: Network | None = None
+    start_task: facts.PoolStartTask | None = None
+    subnet_id: str | None = None
+    public_addresses: bool = True
     identities: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -56,14 +58,16 @@ class PoolSettings:
 
         :param metadata: the run's own, added to the spec's
         """
+        task, network = pool.start_task, pool.network
         return cls(
             vm_size=pool.vm_size,
             image_id=image_id,
             node_agent_sku=pool.node_agent_sku,
             task_slots_per_node=pool.task_slots_per_node,
             inter_node_communication=pool.inter_node_communication,
-            start_task=pool.start_task,
-            network=pool.network,
+            start_task=facts.PoolStartTask(**task.model_dump()) if task else None,
+            subnet_id=network.subnet_id if network else None,
+            public_addresses=network.public_addresses if network else True,
             identities=pool.identities,
             metadata={**pool.metadata, **(metadata or {})},
             tags=tags,
@@ -127,12 +131,12 @@ class PoolSettings:
     def _network(self, has: Json) -> dict[str, Any]:
         addresses = has.get("publicIPAddressConfiguration")
         kept = {name: value for name, value in has.items() if name not in ("subnetId", "publicIPAddressConfiguration")}
-        if self.network and not self.network.public_addresses:
+        if not self.public_addresses:
             kept["publicIPAddressConfiguration"] = {"provision": NO_PUBLIC_ADDRESSES}
         elif addresses and addresses.get("provision") != NO_PUBLIC_ADDRESSES:
             kept["publicIPAddressConfiguration"] = addresses
-        if self.network:
-            kept["subnetId"] = self.network.subnet_id
+        if self.subnet_id:
+            kept["subnetId"] = self.subnet_id
         return kept
 
     def _identity(self) -> dict[str, Any]:
@@ -146,7 +150,7 @@ def _set(value: Json) -> dict[str, Any]:
     return {name: item for name, item in value.items() if item is not None}
 
 
-def _start_task(task: StartTask) -> dict[str, Any]:
+def _start_task(task: facts.PoolStartTask) -> dict[str, Any]:
     return {
         "commandLine": task.command_line,
         "userIdentity": {"autoUser": {"scope": "Pool", "elevationLevel": "Admin" if task.elevated else "NonAdmin"}},
@@ -351,6 +355,7 @@ def task(value: Json) -> facts.Task:
         state=str(value.get("state") or "").lower(),
         exit_code=execution.get("exitCode"),
         failure=_cause(failure, "details") if failure else "",
+        service_failed=str((failure or {}).get("category") or "").lower() == "servererror",
         node=dig(value, "nodeInfo", "nodeId"),
     )
 

@@ -258,8 +258,9 @@ class ComputeHook(AzureHook):
     ) -> PendingOperation | None:
         """Tag an image version and say whether "latest" may mean it; None where it is all so already.
 
-        Azure replaces tags and publishing profile as wholes and asks for the storage profile, so what the version has
-        is sent back with the change.
+        Azure replaces tags and publishing profile as wholes, so what the version has is sent back with the change. The
+        storage profile has to be there and never changes: it is sent empty, as Microsoft's own example does
+        ("Gallery Image Versions - Update", without source id), since what the version was made from may be gone.
 
         :raises AzureRefusedError: there is no such version, among others
         """
@@ -276,7 +277,7 @@ class ComputeHook(AzureHook):
             "tags": {**present, **tags},
             "properties": {
                 "publishingProfile": {**kept, "excludeFromLatest": exclude_from_latest},
-                "storageProfile": found["properties"]["storageProfile"],
+                "storageProfile": {},
             },
         }
         return self._begin(f"mark image version {where[3]}", version_id, client.begin_update, *where, body)

@@ -217,6 +217,7 @@ def image_version(value: Json) -> facts.ImageVersion:
         or dig(storage, "osDiskImage", "source", "id"),
         exclude_from_latest=bool(profile.get("excludeFromLatest")),
         tags=value.get("tags") or {},
+        data_luns=tuple(sorted(int(disk["lun"]) for disk in storage.get("dataDiskImages") or ())),
     )
 
 
@@ -234,6 +235,7 @@ def vm_size(name: str, family: str, capabilities: Iterable[Json]) -> facts.VmSiz
         generations=_names(known.get("hypervgenerations")),
         architecture=known.get("cpuarchitecturetype"),
         disk_controllers=_names(known.get("diskcontrollertypes")),
+        temp_disk=known["maxresourcevolumemb"] != "0" if known.get("maxresourcevolumemb") else None,
     )
 
 

@@ -26,10 +26,14 @@ from golden_pools.errors import AzureBusyError, AzureRefusedError, GoldenPoolsEr
 PASSES_BY_ITSELF = frozenset(
     code.lower()
     for code in (
+        "ActiveJobAndScheduleQuotaReached",
         "AnotherOperationInProgress",
         "Conflict",
         "InternalError",
         "InternalServerError",
+        "NodeBeingCreated",
+        "NodeBeingReimaged",
+        "NodeBeingStarted",
         "OperationPreempted",
         "OperationTimedOut",
         "PoolBeingCreated",
@@ -46,6 +50,9 @@ PASSES_BY_ITSELF = frozenset(
 )
 """Codes of 409 answers and of failed operations that the same request outlives ("Azure Resource Manager errors",
 "Batch: error codes")."""
+
+_JOB_IS_OVER = "the job is over, and nothing can be done with it: clear the task, and it looks at the jobs anew"
+_SCHEDULE_IS_OVER = "the job schedule makes no more jobs: clear the task, and it looks at them anew"
 
 ADVICE: dict[str, str] = {
     # permissions ("Azure custom roles"; "Use the Azure Compute Gallery to create a custom image pool")
@@ -80,8 +87,23 @@ ADVICE: dict[str, str] = {
     # pools
     "PropertyCannotBeUpdated": "the property changes only while the pool is steady without nodes: shrink it to zero",
     "InvalidPropertyValue": "correct the value that the answer names in the spec",
-    "OperationInvalidForCurrentState": "look at the pool's state in the portal; the run continues when it is cleared",
+    "OperationInvalidForCurrentState": "look at the state of the pool, job or node in the portal; the run continues "
+    "when it is cleared",
     "PropertyChangeNotAllowed": "this property can never change: use another name, or delete the resource first",
+    # jobs and nodes
+    "ActiveJobAndScheduleQuotaReached": "it is tried again by itself; if the account stays full, end jobs that nobody "
+    "needs, or ask for a higher quota of active jobs and job schedules (portal: Quotas of the Batch account)",
+    "JobExists": "a job of this id is there, over or bound to another pool: delete it, then clear the task",
+    "JobCompleted": _JOB_IS_OVER,
+    "JobBeingTerminated": _JOB_IS_OVER,
+    "JobBeingDeleted": _JOB_IS_OVER,
+    "JobDisabled": "somebody has disabled the job: enable it, then clear the task",
+    "JobNotActive": "somebody has disabled or ended the job: look at it in the portal, then clear the task",
+    "JobScheduleCompleted": _SCHEDULE_IS_OVER,
+    "JobScheduleBeingTerminated": _SCHEDULE_IS_OVER,
+    "JobScheduleBeingDeleted": _SCHEDULE_IS_OVER,
+    "NodeNotFound": "the node has left the pool: list the nodes anew",
+    "NodeStateUnusable": "Batch does nothing with a node that it cannot reach: remove it, and let the pool grow again",
     # snapshots, images and galleries
     "SnapshotCountExceeded": "Azure keeps 500 snapshots of one disk: delete old ones",
     "GalleryImageNotFound": "check gallery and definition in the spec",
@@ -148,8 +170,12 @@ def translate(error: AzureError, what: str, resource: str) -> GoldenPoolsError:
     status, code = status_of(error), code_of(error)
     told = {"resource": resource, "answer": _answer(error, status, code)}
     if is_busy(error):
+        advice = _ADVICE.get(code.lower()) if code.lower() in PASSES_BY_ITSELF else None
         return AzureBusyError(
-            what, **told, advice="nothing: it is tried again by itself", retry_after_seconds=retry_after_seconds(error)
+            what,
+            **told,
+            advice=advice or "nothing: it is tried again by itself",
+            retry_after_seconds=retry_after_seconds(error),
         )
     if status == 412:
         return OwnershipError(

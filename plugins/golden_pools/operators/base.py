@@ -35,6 +35,9 @@ GRACE = timedelta(minutes=10)
 """What a deferral's deadline has above the time that the wait itself may take: the trigger knows more about the failure
 than Airflow's timeout, so it should be the one to end the wait."""
 
+MARK_TIME = timedelta(hours=2)
+"""Longest wait for an image version to take its verdict; with many regions it takes minutes."""
+
 
 class StageOperator(BaseOperator):
     """One stage of a run.

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from golden_pools.errors import AzureBusyError, GoldenPoolsError, OwnershipError
 from golden_pools.operators.base import StateStore, note_failure, now
-from golden_pools.operators.pool_stage import SETTLE_TIME, SLACK, PoolStageOperator
-from golden_pools.operators.pools import failure_of
+from golden_pools.operators.pool_stage import SETTLE_TIME, SLACK, PoolStageOperator, failure_of
 from golden_pools.operators.stage_pool import StagePool
 from golden_pools.rules.facts import AllocationState, Pool
 from golden_pools.rules.plan import RunPlan

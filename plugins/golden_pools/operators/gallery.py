@@ -26,6 +26,8 @@ VERSION_TIME = timedelta(hours=12)
 class PublishImageVersionOperator(ImageStageOperator):
     """Publish the managed image as a gallery version, replicated to the spec's regions.
 
+    It is excluded from ``latest`` until a pool runs on it: who follows ``latest`` gets no version that is not tried.
+
     Ends on a worker, because the event of the image's asset, with the passport in it, is sent there.
 
     :param snapshot_task_id: task whose XCom is the snapshot set
@@ -116,6 +118,7 @@ class PublishImageVersionOperator(ImageStageOperator):
             source_id=pulled(context, self.image_task_id),
             target_regions=replicas,
             tags=plan.tags,
+            exclude_from_latest=True,
         )
         store.keep(operation=operation.to_dict())
         return operation

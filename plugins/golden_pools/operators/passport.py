@@ -1,23 +1,29 @@
-"""Stage ``record``: the passport goes out with the pool's asset event."""
+"""Stage ``record``: the version is good, and its passport goes out with the pool's asset event."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from golden_pools.operators.base import PREFLIGHT_TASK_ID, StageOperator, pulled
-from golden_pools.rules.passport import new_passport, with_pool
+from golden_pools.operators.base import MARK_TIME, PREFLIGHT_TASK_ID, StageOperator, pulled
+from golden_pools.rules.passport import new_passport, with_pool, with_probes
+from golden_pools.rules.plan import ImageVerdict, RunPlan, is_made_by_a_run, verdict_tags
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
 
 
 class RecordPassportOperator(StageOperator):
-    """Add the pool to the image's passport and send it as the event of the pool's asset.
+    """Mark the version good, add probes and pool to its passport, and send it as the event of the pool's asset.
+
+    A version that the runs made is no longer excluded from ``latest`` then; somebody else's stays as excluded as it is.
+    Ends on a worker, because the asset's event is sent there.
 
     :param publish_task_id: task whose XCom is the passport of a version that this run built
     :param refresh_task_id: task whose XCom says what happened to the pool
     :param nodes_task_id: task whose XCom counts the ready nodes
     :param asset: the pool's asset, an outlet of this task
+    :param probe_task_ids: tasks whose XComs are results of probes; one that was skipped has none
     """
 
     ui_color = "#eef2f7"
@@ -29,6 +35,7 @@ class RecordPassportOperator(StageOperator):
         refresh_task_id: str,
         nodes_task_id: str,
         asset: Asset,
+        probe_task_ids: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -36,22 +43,46 @@ class RecordPassportOperator(StageOperator):
         self.refresh_task_id = refresh_task_id
         self.nodes_task_id = nodes_task_id
         self.asset = asset
+        self.probe_task_ids = tuple(probe_task_ids)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Return the passport."""
+        """Mark the version, wait until Azure has done it, and return the passport."""
         plan = self.plan_for_writing(context)
+        if plan.is_versioned:
+            self._mark_good(context, plan)
+        return self.record(context)
+
+    def _mark_good(self, context: Context, plan: RunPlan) -> None:
+        pool = pulled(context, self.refresh_task_id)["pool"]
+        with self.compute(plan) as hook:
+            version = hook.image_version(plan.version_id)
+            stays_excluded = version is not None and version.exclude_from_latest and not is_made_by_a_run(version.tags)
+            operation = hook.mark_version(
+                plan.version_id,
+                tags=verdict_tags(ImageVerdict.GOOD, f"pool {pool} runs on it"),
+                exclude_from_latest=stays_excluded,
+            )
+        if operation is not None:
+            self.log.info("Version %s is good", plan.version_id)
+            self.wait_for_operations(plan, [operation], within=MARK_TIME, method_name="record")
+
+    def record(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Send the event and return the passport."""
+        self.raise_failure(context, event)
+        plan = self.plan(context)
         passport = pulled(context, self.publish_task_id) or new_passport(
             plan,
             snapshots=None,
             managed_image=None,
             findings=pulled(context, PREFLIGHT_TASK_ID)["findings"],
         )
+        results = (pulled(context, task_id) for task_id in self.probe_task_ids)
         passport = with_pool(
-            passport,
+            with_probes(passport, [result for result in results if result]),
             plan,
             refresh=pulled(context, self.refresh_task_id),
             nodes=pulled(context, self.nodes_task_id),
         )
         context["outlet_events"][self.asset].extra = passport
-        self.log.info("Pool %s is on %s", plan.pool, passport["image"])
+        self.log.info("Pool %s is on %s", passport["pools"][-1]["name"], passport["image"])
         return passport

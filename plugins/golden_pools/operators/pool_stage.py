@@ -1,4 +1,4 @@
-"""What the stages that look at pools and change them share: one turn after the other, with waits between."""
+"""What the stages share that change a pool: finding it, waiting for it, resizing it, and how a verdict fails."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from abc import abstractmethod
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from golden_pools.errors import OwnershipError
+from golden_pools.errors import GoldenPoolsError, OwnershipError, ResizeGaveUpError
 from golden_pools.operators.base import GRACE, StageOperator, now
 from golden_pools.rules.plan import RunPlan
+from golden_pools.rules.resize import Verdict, VerdictKind
+from golden_pools.spec.model import Targets
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from golden_pools.hooks.batch import BatchHook
+    from golden_pools.rules.facts import Pool
     from golden_pools.triggers.pool import AccountTrigger
 
 SETTLE_TIME = timedelta(hours=2)
@@ -23,32 +27,35 @@ SLACK = timedelta(minutes=15)
 
 
 class PoolStageOperator(StageOperator):
-    """What the stages that change pools share."""
+    """What the stages that change the pool share."""
 
     def defer_for_pool(
         self,
-        trigger: type[AccountTrigger],
+        trigger: str | type[AccountTrigger],
         plan: RunPlan,
         *,
-        pool: str,
+        pool: str | None = None,
         within: timedelta,
         pause: timedelta = timedelta(0),
         **arguments: Any,
     ) -> None:
-        """Defer on the shared poll of the Batch account.
+        """Defer on the shared poll of the pool's Batch account.
 
-        :param pool: id of the pool to wait for
+        :param trigger: class, or the name of one in :mod:`golden_pools.triggers.pool`
+        :param pool: id of the pool to wait for; the alias if absent
         :param within: longest wait
         :param pause: time beyond ``within`` that the trigger lets pass before another resize
         """
+        from golden_pools.triggers import pool as triggers
+
         started, where = now(), plan.spec.pool
         self.defer(
-            trigger=trigger(
+            trigger=(getattr(triggers, trigger) if isinstance(trigger, str) else trigger)(
                 connection=plan.spec.connection,
                 subscription=plan.spec.subscription,
                 resource_group=where.resource_group,
                 account=where.account,
-                pool=pool,
+                pool=pool or plan.pool,
                 started=started.isoformat(),
                 deadline=(started + within).isoformat(),
                 **arguments,
@@ -75,4 +82,35 @@ class PoolStageOperator(StageOperator):
 
     @abstractmethod
     def next_step(self, context: Context) -> dict[str, Any] | None:
-        """Look at the pools and do what follows: write, defer, or return the stage's result."""
+        """Look at the pool and do what follows: write, defer, or return the stage's result."""
+
+    def find(self, hook: BatchHook, plan: RunPlan) -> Pool | None:
+        """Return the pool as it is now."""
+        return hook.pool(plan.spec.pool.resource_group, plan.spec.pool.account, plan.pool)
+
+    def resize(self, hook: BatchHook, plan: RunPlan, pool: Pool, targets: Targets, *, timeout: timedelta) -> Pool:
+        """Ask for a resize of the pool as it was seen; returns the pool in Azure's answer."""
+        return hook.resize_pool(
+            plan.spec.pool.resource_group,
+            plan.spec.pool.account,
+            plan.pool,
+            dedicated=targets.dedicated,
+            spot=targets.spot,
+            timeout=timeout,
+            etag=pool.etag,
+            deallocation=plan.spec.refresh.deallocation,
+        )
+
+
+def failure_of(verdict: Verdict, plan: RunPlan, what: str) -> GoldenPoolsError:
+    """Return the error of a verdict that ends the stage.
+
+    :param what: what did not succeed, one sentence without a full stop at the end
+    """
+    if verdict.kind is VerdictKind.OWNED_BY_OTHER:
+        return OwnershipError(
+            "Somebody else resized the pool", resource=plan.pool_id, answer=verdict.reason, advice=verdict.advice
+        )
+    return ResizeGaveUpError(
+        what, resource=plan.pool_id, answer=f"{verdict.code}: {verdict.reason}", advice=verdict.advice
+    )

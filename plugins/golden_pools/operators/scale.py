@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from golden_pools.errors import OwnershipError
 from golden_pools.operators.base import GRACE, now
-from golden_pools.operators.pools import ResizePoolOperator
+from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.rules.plan import RunPlan, refresh_dag_id
 from golden_pools.rules.scale import next_change, targets_at
 

@@ -186,6 +186,7 @@ class ImageVersion:
     source_id: str | None
     exclude_from_latest: bool
     tags: Mapping[str, str] = field(default_factory=dict)
+    data_luns: tuple[int, ...] = ()  # LUNs of its data disks
 
     def ready_in(self, region: str) -> bool:
         """Return whether nodes in ``region`` (normalised) can be made from this version."""
@@ -223,6 +224,7 @@ class VmSize:
     generations: tuple[str, ...] = ()  # empty: not known
     architecture: str | None = None
     disk_controllers: tuple[str, ...] = ()
+    temp_disk: bool | None = None  # whether it has a formatted local disk (SCSI); None: Azure did not say
     batch_support_ends: datetime | None = None
 
 
@@ -409,6 +411,7 @@ class Task:
     state: str  # active, preparing, running, completed
     exit_code: int | None = None
     failure: str = ""  # one line: why it failed other than by its exit code
+    service_failed: bool = False  # the failure is Azure's own and not the command's
     node: str | None = None
 
     @property

@@ -7,7 +7,8 @@ now. Two pools may both say that they are current for a moment, between the two 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from golden_pools.rules.facts import Pool
@@ -56,11 +57,48 @@ def current_pool(pools: Iterable[Pool], alias: str) -> Pool | None:
     A pool with the alias as its id that carries no role counts: it is from before its first run. A pool that is being
     deleted never does.
     """
-    members = [pool for pool in family(pools, alias) if pool.provisioning_state.casefold() != "deleting"]
+    members = [pool for pool in family(pools, alias) if not is_deleting(pool)]
     current = [pool for pool in members if role_of(pool) is Role.CURRENT]
     if current:
         return max(current, key=lambda pool: (pool.metadata.get(SINCE, ""), pool.name))
     return next((pool for pool in members if role_of(pool) is None and pool.name.casefold() == alias.casefold()), None)
+
+
+def pool_of(pools: Iterable[Pool], name: str) -> Pool | None:
+    """Return the pool that a name means: the one that the spec of this name stands for, or the pool of this id."""
+    pools = list(pools)
+    by_id = (pool for pool in pools if pool.name.casefold() == name.casefold())
+    return current_pool(pools, name) or next(by_id, None)
+
+
+def is_deleting(pool: Pool) -> bool:
+    """Return whether the pool is being deleted: it takes no change, and its id is not free yet."""
+    return pool.provisioning_state.casefold() == "deleting"
+
+
+def with_role(metadata: Mapping[str, str], role: Role, *, alias: str, since: str, run_id: str) -> dict[str, str]:
+    """Return all metadata of a pool that is in a role, since when, and by which run.
+
+    :param metadata: of the pool as it is, or those of the spec for a pool that is to be made
+    :param since: what :func:`moment_of_role` returns, or, of a pool that keeps its role, what it says already
+    """
+    return {**metadata, ALIAS: alias, ROLE: role.value, SINCE: since, RUN: run_id}
+
+
+def moment_of_role(members: Iterable[Pool], now: datetime) -> str:
+    """Return the time for a role that is given now: later than every other's, whatever clock wrote those."""
+    others = [moment for pool in members if (moment := since_when(pool))]
+    moment = max([now, *(other + timedelta(microseconds=1) for other in others)])
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def since_when(pool: Pool) -> datetime | None:
+    """Return since when a pool has its role; None where its metadata do not say."""
+    try:
+        moment = datetime.fromisoformat(pool.metadata.get(SINCE, ""))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def candidate_name(alias: str, image_id: str, taken: Iterable[str] = ()) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from golden_pools.rules.facts import GoldenVm, Pool, PowerState
-from golden_pools.rules.plan import RunPlan
+from golden_pools.rules.plan import ImageVerdict, RunPlan, is_marked
 from golden_pools.rules.preflight import Observations
 from golden_pools.rules.refresh import drift
 from golden_pools.rules.resize import at_target
@@ -30,7 +30,7 @@ def intentions(plan: RunPlan, seen: Observations) -> list[Action]:
     """Return the writes of a run in their order, as far as the present state of Azure tells."""
     actions = list(_image(plan, seen, seen.golden_vm)) if plan.builds_image and seen.golden_vm else []
     present = next((pool for pool in seen.pools if pool.name.lower() == plan.pool.lower()), None)
-    return [*actions, *_pool(plan, present)]
+    return [*actions, *_canary(plan, seen), *_pool(plan, present)]
 
 
 def _image(plan: RunPlan, seen: Observations, vm: GoldenVm) -> Iterator[Action]:
@@ -50,6 +50,15 @@ def _image(plan: RunPlan, seen: Observations, vm: GoldenVm) -> Iterator[Action]:
         )
     replicas = ", ".join(f"{count} in {region}" for region, count in plan.replicas(vm.location).items())
     yield Action("publish", f"create, replicas: {replicas}", plan.version_id)
+
+
+def _canary(plan: RunPlan, seen: Observations) -> Iterator[Action]:
+    canary, version = plan.spec.canary, seen.image_version
+    if not canary.enabled or (version is not None and is_marked(version.tags, ImageVerdict.GOOD)):
+        return
+    pool = plan.id_of_pool(plan.canary_name)
+    yield Action("canary", f"create with one node on {plan.image_id}, run the probes there", pool)
+    yield Action("canary", "delete", pool)
 
 
 def _pool(plan: RunPlan, present: Pool | None) -> Iterator[Action]:

@@ -42,8 +42,18 @@ def new_passport(
             "stamp": plan.stamp.astimezone(UTC).isoformat(),
         },
         "findings": [dict(finding) for finding in findings],
+        "probes": [],
         "pools": [],
     }
+
+
+def with_probes(passport: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the passport with what probes on nodes of the image came to.
+
+    :param results: by pool: ``{"pool": id, "probes": [{"probe": name, "outcome": ..., "seen": ...}]}``
+    """
+    probes = [{"pool": result["pool"], **probe} for result in results for probe in result["probes"]]
+    return {**passport, "probes": [*passport["probes"], *probes]}
 
 
 def with_pool(
@@ -51,16 +61,18 @@ def with_pool(
 ) -> dict[str, Any]:
     """Return the passport with the pool that now runs on the image.
 
-    :param refresh: what the refresh stage did: ``action`` and the image that the pool had before
+    :param refresh: what the refresh stage did: ``action``, the pool's id, the image that it had before, and its
+        targets, if they are not the plan's
     :param nodes: ready nodes by kind at the end of the run
     """
     pool = {
-        "id": plan.pool_id,
-        "name": plan.pool,
+        "id": plan.id_of_pool(refresh["pool"]),
+        "name": refresh["pool"],
+        "alias": plan.pool,
         "account": plan.spec.pool.account,
         "action": refresh["action"],
         "image_before": refresh["image_before"],
-        "targets": {"dedicated": plan.targets.dedicated, "spot": plan.targets.spot},
-        "ready": dict(nodes),
+        "targets": refresh.get("targets") or {"dedicated": plan.targets.dedicated, "spot": plan.targets.spot},
+        "ready": {kind: nodes[kind] for kind in ("dedicated", "spot")},
     }
     return {**passport, "pools": [*passport["pools"], pool]}

@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -28,6 +29,18 @@ RESIZE_PARAMS = ("pool", "dedicated", "spot", "why")
 
 REFRESH_DAG_PREFIX = "golden_pool_"
 
+RUN_TAG = "golden-pools-run"
+"""Tag of everything that a run makes: the run's id."""
+
+VERDICT_TAG = "golden-pools-verdict"
+"""Tag of an image version: an :class:`ImageVerdict`."""
+
+WHY_TAG = "golden-pools-why"
+"""Tag of an image version: the reason for its verdict."""
+
+LONGEST_TAG = 256
+"""Characters of a tag's value ("Use tags to organize your Azure resources")."""
+
 _LARGEST_VERSION_NUMBER = 2_147_483_647
 """Each of the three numbers is a 32-bit integer ("Azure Compute Gallery", image versions)."""
 
@@ -36,6 +49,13 @@ _VERSION_ID = re.compile(
     r"/versions/(?P<version>[^/]+)",
     re.IGNORECASE,
 )
+
+
+class ImageVerdict(StrEnum):
+    """What runs found out about an image version."""
+
+    GOOD = "good"
+    BAD = "bad"
 
 
 class RunPlan(BaseModel):
@@ -92,6 +112,11 @@ class RunPlan(BaseModel):
         return f"canary-{self.stamp.astimezone(UTC):%Y%m%dT%H%M%S}-{self.pool}"[:LONGEST_ID]
 
     @property
+    def probe_name(self) -> str:
+        """Id of the job that probes the pool itself."""
+        return f"probe-{self.stamp.astimezone(UTC):%Y%m%dT%H%M%S}-{self.pool}"[:LONGEST_ID]
+
+    @property
     def version_name(self) -> str:
         """Gallery version ``YYYY.MDD.HHMMSS``: a later run always has the higher number."""
         stamp = self.stamp.astimezone(UTC)
@@ -125,17 +150,24 @@ class RunPlan(BaseModel):
     @property
     def image_id(self) -> str:
         """ARM id that goes into the pool's image reference."""
-        if self.existing_version_id is None and self.spec.image.publish is Publish.MANAGED_IMAGE:
-            return self.managed_image_id
-        return self.version_id
+        return self.version_id if self.is_versioned else self.managed_image_id
+
+    @property
+    def is_versioned(self) -> bool:
+        """Whether the image is a gallery version, which can carry a verdict, and not a managed image."""
+        return not self.builds_image or self.spec.image.publish is Publish.GALLERY
 
     @property
     def pool_id(self) -> str:
         """ARM id of the pool."""
+        return self.id_of_pool(self.pool)
+
+    def id_of_pool(self, name: str) -> str:
+        """Return the ARM id of a pool of the spec's account."""
         pool = self.spec.pool
         return (
             f"/subscriptions/{self.spec.subscription}/resourceGroups/{pool.resource_group}"
-            f"/providers/Microsoft.Batch/batchAccounts/{pool.account}/pools/{self.pool}"
+            f"/providers/Microsoft.Batch/batchAccounts/{pool.account}/pools/{name}"
         )
 
     @property
@@ -144,7 +176,7 @@ class RunPlan(BaseModel):
         return {
             "golden-pools-pool": self.pool,
             "golden-pools-dag": self.dag_id,
-            "golden-pools-run": self.run_id[:256],  # Azure's limit for a tag's value
+            RUN_TAG: self.run_id[:LONGEST_TAG],
         }
 
     def replicas(self, home_region: str) -> dict[str, int]:
@@ -170,11 +202,33 @@ def definition_id(spec: PoolSpec) -> str:
     )
 
 
+def verdict_tags(verdict: ImageVerdict, why: str) -> dict[str, str]:
+    """Return the tags that mark an image version.
+
+    :param why: the reason, without secrets; what is too long for a tag is cut off
+    """
+    reason = " ".join(why.split())
+    return {
+        VERDICT_TAG: verdict.value,
+        WHY_TAG: reason if len(reason) <= LONGEST_TAG else f"{reason[: LONGEST_TAG - 3]}...",
+    }
+
+
+def is_marked(tags: Mapping[str, str], verdict: ImageVerdict) -> bool:
+    """Return whether an image version's tags say this verdict."""
+    return tags.get(VERDICT_TAG, "").casefold() == verdict
+
+
 def owner_of(tags: Mapping[str, str]) -> str:
     """Name who made a resource, from its tags, for a message."""
-    if run := tags.get("golden-pools-run"):
+    if run := tags.get(RUN_TAG):
         return f"run {run} of DAG {tags.get('golden-pools-dag', '?')}"
     return "somebody else (it carries no golden-pools tags)"
+
+
+def is_made_by_a_run(tags: Mapping[str, str]) -> bool:
+    """Return whether ``tags`` say that a run, this one or another, made the resource."""
+    return bool(tags.get(RUN_TAG))
 
 
 def made_by(plan: RunPlan, tags: Mapping[str, str]) -> bool:
@@ -214,8 +268,6 @@ def make_plan(
     strategy = params.get("refresh_strategy") or spec.refresh.strategy
     if strategy not in list(Strategy):
         faults.append(f"refresh_strategy is {strategy!r}, allowed: {', '.join(Strategy)}")
-    elif strategy != Strategy.IN_PLACE:
-        faults.append(f"refresh_strategy is {str(strategy)!r}, which runs cannot do yet; allowed: {Strategy.IN_PLACE}")
     version = params.get("image_version") or None
     existing = None
     if version is not None:

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 class PoolNodesSensor(BaseSensorOperator):
     """Wait until a pool has its ready nodes: ``idle`` or ``running``, not only allocated.
 
-    It always defers, and shares one poll with everything else that waits for a pool of the same Batch account.
+    It always defers, and shares one poll with everything else that waits for a pool of the same Batch account. Its XCom
+    is ``{"pool": id, "dedicated": ready nodes, "spot": ready nodes}``.
 
     :param connection: Airflow connection of type ``azure``
     :param subscription: subscription of the Batch account
     :param resource_group: resource group of the Batch account
     :param account: Batch account
-    :param pool_name: id of the Batch pool (``pool`` is Airflow's own word for something else)
+    :param pool_name: name of a pool's spec, or id of a Batch pool (``pool`` is Airflow's own word for something else).
+        Of a spec's name each look finds the pool that it stands for then, so a switch in mid-wait is followed
     :param dedicated: dedicated nodes wanted
     :param spot: Spot nodes wanted
     :param share: share of the dedicated nodes that is enough, above 0, at most 1
@@ -110,15 +112,15 @@ class PoolNodesSensor(BaseSensorOperator):
         if event and "failure" in event:
             error = from_dict(event["failure"])
             if isinstance(error, ResizeGaveUpError):
-                self._log_bad_nodes()
+                self._log_bad_nodes(error.resource.rpartition("/")[2] or self.pool_name)
             raise error
 
-    def _log_bad_nodes(self) -> None:
+    def _log_bad_nodes(self, pool: str) -> None:
         from golden_pools.hooks.batch import BatchHook
 
         try:
             with BatchHook(self.connection, self.subscription, read_only=True) as hook:
-                nodes = hook.bad_nodes(self.resource_group, self.account, self.pool_name)
+                nodes = hook.bad_nodes(self.resource_group, self.account, pool)
         except GoldenPoolsError as error:
             self.log.warning("The failed nodes could not be read: %s", error)
             return

@@ -14,6 +14,7 @@ from airflow.triggers.base import BaseEventTrigger, TaskSuccessEvent, TriggerEve
 
 from golden_pools.errors import AzureBusyError, GoldenPoolsError, ResizeGaveUpError
 from golden_pools.rules.facts import AllocationState, Pool, PoolNodes
+from golden_pools.rules.family import pool_of
 from golden_pools.rules.resize import (
     Cause,
     Lasting,
@@ -147,13 +148,18 @@ class AccountTrigger(BaseEventTrigger):
             if view.failure is None:
                 refused = 0
                 self.seen = view
-                event = self.look(view.pools.get(self.pool.lower()), view.nodes.get(self.pool.lower()))
+                pool = self.find(view)
+                event = self.look(pool, view.nodes.get((pool.name if pool else self.pool).lower()))
             else:
                 refused += not isinstance(view.failure, AzureBusyError)
                 event = self._endure(view.failure, refused)
             if event is not None:
                 yield event
                 return
+
+    def find(self, view: AccountView) -> Pool | None:
+        """Return the pool that this task waits for."""
+        return view.pools.get(self.pool.lower())
 
     @abstractmethod
     def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
@@ -268,8 +274,9 @@ class ResizeTrigger(AccountTrigger):
 
 
 class NodesTrigger(AccountTrigger):
-    """Wait until enough nodes take work.
+    """Wait until enough nodes take work, of the pool that the alias stands for at each look.
 
+    :param pool: alias, or id of a pool
     :param dedicated: dedicated nodes wanted
     :param spot: Spot nodes wanted
     :param share: share of the dedicated nodes that is enough at the deadline
@@ -307,6 +314,10 @@ class NodesTrigger(AccountTrigger):
             "grace_seconds": self.grace_seconds,
         }
 
+    def find(self, view: AccountView) -> Pool | None:
+        """Return the pool that the alias stands for now, or the pool of this id."""
+        return pool_of(view.pools.values(), self.pool)
+
     def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
         """Return an event when the nodes are ready, or cannot become it."""
         if self.is_gone(pool):
@@ -336,9 +347,8 @@ class NodesTrigger(AccountTrigger):
         if verdict.kind is VerdictKind.PARTIAL:
             self.log.warning("%s: enough nodes are ready, not all: %s. %s", self.pool, verdict.reason, verdict.advice)
         counts = nodes or PoolNodes(pool=self.pool)
-        return TaskSuccessEvent(
-            xcoms={"return_value": {"dedicated": counts.dedicated.ready, "spot": counts.spot.ready}}
-        )
+        ready = {"dedicated": counts.dedicated.ready, "spot": counts.spot.ready}
+        return TaskSuccessEvent(xcoms={"return_value": {"pool": pool.name if pool else self.pool, **ready}})
 
     @property
     def targets(self) -> Targets:

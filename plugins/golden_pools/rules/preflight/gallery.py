@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from golden_pools.rules.plan import WHY_TAG, ImageVerdict, is_marked
 from golden_pools.rules.preflight.case import Case, Lookup, check
 from golden_pools.rules.preflight.findings import Finding
 
@@ -141,6 +142,22 @@ def version_ready(case: Case) -> Iterator[Finding]:
             f"version {version.name} is not replicated in {region}; replication: {states}",
             f"add {region} to the version's target regions (az sig image-version update), or wait for it",
             case.az.version("replicationStatus.summary"),
+        )
+
+
+@check(needs=(Lookup.IMAGE_VERSION,))
+def version_verdict(case: Case) -> Iterator[Finding]:
+    """Has an earlier run marked the given version bad?"""
+    if not is_marked(case.version.tags, ImageVerdict.BAD):
+        return
+    seen = f"version {case.version.name} is marked bad: {case.version.tags.get(WHY_TAG) or 'it does not say why'}"
+    if case.plan.force:
+        yield case.warning(seen, "nothing: the run is forced; the canary tries it again", case.az.version("tags"))
+    else:
+        yield case.error(
+            seen,
+            "give the run another version, or trigger it with force: the canary then tries this one again",
+            case.az.version("tags"),
         )
 
 
