@@ -5,12 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from golden_pools.errors import ResizeGaveUpError, from_dict
-from golden_pools.rules.facts import AllocationState
-from golden_pools.rules.resize.allocation import UNSEEN_LIMIT
-from golden_pools.triggers.clinic import ClinicTrigger, RemovalTrigger
+from golden_pools.triggers.clinic import ClinicTrigger
 from golden_pools.triggers.pool import REFUSALS
 
 from tests.operators.conftest import reborn
@@ -20,8 +17,8 @@ NOW = datetime.now(tz=UTC)
 LATER = NOW + timedelta(hours=1)
 
 
-def base(**changes: Any) -> dict[str, Any]:
-    return {
+def clinic(*, share: float = 1.0, **changes: Any) -> ClinicTrigger:
+    arguments = {
         "connection": "azure_default",
         "subscription": build.SUBSCRIPTION,
         "resource_group": "batch",
@@ -29,23 +26,16 @@ def base(**changes: Any) -> dict[str, Any]:
         "pool": "small",
         "started": NOW.isoformat(),
         "deadline": LATER.isoformat(),
-        **changes,
-    }
-
-
-def clinic(**changes: Any) -> ClinicTrigger:
-    arguments = {
-        "dedicated": 10,
-        "spot": 0,
-        "share": 1.0,
-        "spot_share": 1.0,
+        "targets": {"dedicated": 10, "spot": 0},
+        "shares": {"dedicated": share, "spot": 1.0},
         "known": {},
         "until": None,
         "others": False,
         "alarm": 2,
-        "result": {"pool": "small", "rebooted": 1, "replaced": 0},
+        "result": {"pool": "small", "rebooted": ["n1"], "replaced": 0},
+        **changes,
     }
-    trigger = reborn(ClinicTrigger(**base(**{**arguments, **changes})))
+    trigger = reborn(ClinicTrigger(**arguments))
     assert isinstance(trigger, ClinicTrigger)
     return trigger
 
@@ -58,7 +48,7 @@ def look(trigger: ClinicTrigger, *polls: dict[str, int]) -> list[TriggerEvent | 
 def test_ready_nodes_end_the_task() -> None:
     [event] = look(clinic(), {"idle": 8, "running": 2})
     assert isinstance(event, TaskSuccessEvent)
-    expected = {"pool": "small", "rebooted": 1, "replaced": 0, "dedicated": 10, "spot": 0}
+    expected = {"pool": "small", "rebooted": ["n1"], "replaced": 0, "dedicated": 10, "spot": 0}
     assert (event.xcoms or {})["return_value"] == expected
 
 
@@ -110,35 +100,3 @@ def test_a_pool_that_is_gone_is_believed_after_some_polls() -> None:
     assert events[:-1] == [None] * (REFUSALS - 1)
     assert events[-1] is not None
     assert isinstance(from_dict(events[-1].payload["failure"]), ResizeGaveUpError)
-
-
-def removal(**changes: Any) -> RemovalTrigger:
-    trigger = reborn(RemovalTrigger(started_before=build.NOW.isoformat(), **base(**changes)))
-    assert isinstance(trigger, RemovalTrigger)
-    return trigger
-
-
-def test_a_removal_is_over_when_the_pool_rests_after_it() -> None:
-    wait, after = removal(), build.NOW + timedelta(minutes=1)
-    going_on = build.pool(resize_started=after, allocation_state=AllocationState.RESIZING)
-    assert wait.look(build.pool(resize_started=build.NOW), None) is None  # from before the removal
-    assert wait.look(going_on, None) is None
-    event = wait.look(build.pool(resize_started=after), None)
-    assert event is not None
-    assert event.payload == {"settled": "small"}
-
-
-@pytest.mark.parametrize("pool", [build.pool(resize_started=build.NOW), None], ids=["unchanged", "absent"])
-def test_a_removal_that_never_shows_is_not_waited_for(pool: Any) -> None:
-    wait = removal()
-    events = [wait.look(pool, None) for _ in range(UNSEEN_LIMIT + 1)]
-    assert [event is not None for event in events] == [False] * UNSEEN_LIMIT + [True]
-
-
-def test_a_removal_that_hangs_fails() -> None:
-    over = {"started": (NOW - timedelta(hours=2)).isoformat(), "deadline": (NOW - timedelta(hours=1)).isoformat()}
-    event = removal(**over).look(build.pool(allocation_state=AllocationState.RESIZING), None)
-    assert event is not None
-    error = from_dict(event.payload["failure"])
-    assert isinstance(error, ResizeGaveUpError)
-    assert "find out who moves the pool" in error.advice

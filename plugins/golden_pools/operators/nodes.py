@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from golden_pools.errors import AzureRefusedError, ResizeGaveUpError, from_dict
 from golden_pools.operators.bad_nodes import log_bad_nodes
 from golden_pools.operators.base import StateStore, now
-from golden_pools.operators.clinic import ReplacingOperator, Ward
+from golden_pools.operators.replacement import ReplacingOperator, Ward
 from golden_pools.operators.stage_pool import stage_pool
 from golden_pools.rules.facts import AllocationState, Node, Pool, PoolNodes
+from golden_pools.rules.family import is_deleting
 from golden_pools.rules.resize import Verdict, wanted
 from golden_pools.rules.resize.chart import Chart
 from golden_pools.rules.resize.clinic import ClinicKind, ClinicStep, bad_counts, clinic_step
@@ -28,8 +29,8 @@ class ReadyNodesOperator(ReplacingOperator):
     """Wait until the pool's nodes are ready: ``idle`` or ``running``. Reboot or replace those that do not become so.
 
     What is done for whom is :func:`~golden_pools.rules.resize.clinic.clinic_step`, within ``resize.clinic`` of the
-    spec. The XCom is ``{"pool", "dedicated", "spot", "rebooted", "replaced"}``: ready nodes by kind, and how many were
-    treated.
+    spec. The XCom is ``{"pool": id, "dedicated": n, "spot": n, "rebooted": [node ids], "replaced": n}`` with the nodes
+    that are ready.
 
     :param pool_task_id: task whose XCom names the pool, see :func:`~golden_pools.operators.stage_pool.stage_pool`
 
@@ -57,7 +58,7 @@ class ReadyNodesOperator(ReplacingOperator):
         with self.work(self.plan_for_writing(context)) as hook:
             ward = self._ward(context, hook)
             pool = hook.pool(*ward.where)
-            if pool is None or pool.provisioning_state.casefold() == "deleting":
+            if pool is None or is_deleting(pool):
                 from golden_pools.triggers.pool import pool_gone
 
                 ward.fail(pool_gone(ward.resource))
@@ -109,16 +110,15 @@ class ReadyNodesOperator(ReplacingOperator):
             self._wait(ward, {}, step)
         elif step.kind is ClinicKind.REPLACE:
             self._tell(ward, [node for node in bad if node.id in step.nodes], "are replaced")
-            ward.keep(ward.chart.removing_nodes(step.nodes))
+            ward.keep(ward.chart.replacing_nodes(step.nodes))
             self.replace_nodes(ward, pool)
             return self.next_step(ward.context)
         elif step.kind is ClinicKind.WAIT:
             self._wait(ward, bad_counts(seen), step)
         elif step.kind is ClinicKind.GIVE_UP:
             self._tell(ward, bad, "are given up")
-            error = ResizeGaveUpError(
-                "The pool's nodes did not become ready", resource=ward.resource, answer=step.reason, advice=step.advice
-            )
+            what = "The pool's nodes did not become ready"
+            error = ResizeGaveUpError(what, resource=ward.resource, answer=step.reason, advice=step.advice)
             ward.fail(error, blames_image=step.blames_image)
         if step.kind is ClinicKind.PARTIAL:
             self.log.warning("%s: enough nodes are ready, not all: %s. %s", name, step.reason, step.advice)
@@ -128,16 +128,13 @@ class ReadyNodesOperator(ReplacingOperator):
         from golden_pools.triggers.clinic import ClinicTrigger
 
         settings, targets = ward.plan.spec.resize, ward.pool.targets
-        shares = settings.smallest_acceptable_share
         self.defer_for_pool(
             ClinicTrigger,
             ward.plan,
             pool=ward.pool.name,
             within=max(ward.chart.deadline(timedelta(minutes=settings.ready_minutes)) - now(), timedelta(0)),
-            dedicated=targets.dedicated,
-            spot=targets.spot,
-            share=shares.dedicated,
-            spot_share=shares.spot,
+            targets=targets.model_dump(),
+            shares=settings.smallest_acceptable_share.model_dump(),
             known=dict(known),
             until=step.until.isoformat() if step.until else None,
             others=step.others,

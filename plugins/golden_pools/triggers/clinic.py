@@ -1,4 +1,4 @@
-"""Waits of the node clinic: until nodes are ready or need a worker, and until removed nodes are gone."""
+"""Wait until the nodes of a pool are ready, or need a worker."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
-from golden_pools.errors import ResizeGaveUpError
 from golden_pools.rules.facts import AllocationState, Pool, PoolNodes
-from golden_pools.rules.resize import VerdictKind, duration, headcount, judge_nodes
-from golden_pools.rules.resize.allocation import UNSEEN_LIMIT
+from golden_pools.rules.resize import VerdictKind, headcount, judge_nodes
 from golden_pools.rules.resize.clinic import bad_counts, on_their_way
-from golden_pools.spec.model import Shares
-from golden_pools.triggers.pool import AccountTrigger, NodesTrigger, failed, pool_gone
+from golden_pools.spec.model import Shares, Targets
+from golden_pools.triggers.pool import AccountTrigger, failed, pool_gone
 
 
-class ClinicTrigger(NodesTrigger):
-    """Wait until all nodes are ready, or until a worker has to look at those that are not.
+class ClinicTrigger(AccountTrigger):
+    """Wait until all nodes of a pool are ready, or until a worker has to look at those that are not.
 
     Ready nodes end the task here. The other event is ``{"look": why}``.
 
+    :param targets: nodes wanted: ``{"dedicated": n, "spot": n}``
+    :param shares: shares of them that are enough at the deadline, by the same keys
     :param known: bad nodes, by state, that a worker has looked at
     :param until: when it wants to look at them again, ISO 8601, UTC
     :param others: whether it wants to look as soon as no node is on its way
@@ -31,6 +31,8 @@ class ClinicTrigger(NodesTrigger):
     def __init__(
         self,
         *,
+        targets: dict[str, int],
+        shares: dict[str, float],
         known: dict[str, int],
         until: str | None,
         others: bool,
@@ -39,6 +41,8 @@ class ClinicTrigger(NodesTrigger):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.targets = targets
+        self.shares = shares
         self.known = known
         self.until = until
         self.others = others
@@ -49,7 +53,8 @@ class ClinicTrigger(NodesTrigger):
     def own_arguments(self) -> dict[str, Any]:
         """Return the arguments of this trigger beside the base's."""
         return {
-            **super().own_arguments(),
+            "targets": self.targets,
+            "shares": self.shares,
             "known": self.known,
             "until": self.until,
             "others": self.others,
@@ -63,12 +68,12 @@ class ClinicTrigger(NodesTrigger):
             return failed(pool_gone(pool.id if pool else self.pool))
         if pool is None:
             return None
-        self.say(headcount(pool, nodes, self.targets))
-        counts = nodes or PoolNodes(pool=self.pool)
+        targets, counts = Targets(**self.targets), nodes or PoolNodes(pool=self.pool)
+        self.say(headcount(pool, nodes, targets))
         verdict = judge_nodes(
             nodes,
-            self.targets,
-            shares=Shares(dedicated=self.share, spot=self.spot_share),
+            targets,
+            shares=Shares(**self.shares),
             waited=self.elapsed(),
             allowed=self.allowed(),
             at_rest=pool.allocation_state is AllocationState.STEADY,
@@ -90,43 +95,3 @@ class ClinicTrigger(NodesTrigger):
         if bad and self.until and datetime.now(tz=UTC) >= datetime.fromisoformat(self.until):
             return "failed nodes have not recovered"
         return "no other node is on its way" if self.others and not on_their_way(counts) else ""
-
-
-class RemovalTrigger(AccountTrigger):
-    """Wait until a removal of nodes is over. The event is ``{"settled": pool}``.
-
-    :param started_before: start of the pool's last resize before the removal, ISO 8601, or None: whatever came after
-        it is the removal, or later
-    """
-
-    def __init__(self, *, started_before: str | None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.started_before = started_before
-        self._unseen = 0
-
-    def own_arguments(self) -> dict[str, Any]:
-        """Return the arguments of this trigger beside the base's."""
-        return {"started_before": self.started_before}
-
-    def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
-        """Return an event when the pool rests after the removal; one that never shows it has had none."""
-        if pool is not None:
-            self.say(f"{pool.allocation_state}, {pool.current_total} nodes")
-        if pool is None or pool.allocation_state is AllocationState.STEADY:
-            self._unseen += 1
-            if (pool and _start(pool) != self.started_before) or self._unseen > UNSEEN_LIMIT:
-                return TriggerEvent({"settled": self.pool})
-        if self.is_late():
-            return failed(
-                ResizeGaveUpError(
-                    "The pool did not come to rest after nodes were removed",
-                    resource=pool.id if pool else self.pool,
-                    answer=f"{pool.allocation_state if pool else 'no pool'} for {duration(self.elapsed())}",
-                    advice="find out who moves the pool; if it hangs, stop its resize, then clear this task",
-                )
-            )
-        return None
-
-
-def _start(pool: Pool) -> str | None:
-    return pool.resize_started.isoformat() if pool.resize_started else None

@@ -16,14 +16,14 @@ class Reboot:
 
     :param times: how often it was rebooted in this run, the last one included
     :param spell: the spell of trouble that the last reboot was for, see :func:`spell_of`
-    :param round: rounds of replacement that had been begun by then
+    :param wait: begin of the wait in which it was ordered, see :attr:`Chart.since`
     :param ordered: when Azure had taken the last order, by our clock, ISO 8601; None: perhaps it never got it
     :param refused: Azure does not reboot the node in its state
     """
 
     times: int
     spell: str
-    round: int
+    wait: str
     ordered: str | None = None
     refused: bool = False
 
@@ -38,20 +38,22 @@ class Chart:
     :param reboots: by node
     :param watched: by node that may recover by itself: spell, and since when we have seen it
     :param rounds: rounds of replacement that were begun
-    :param removing: nodes that the open round is to remove
     :param replacing: whether a round is open: nodes are being removed, or the pool is not back at its targets
-    :param waves: how often in a row nodes of this round had to be rebooted: each wave gets its time to come up
-    :param replaced: nodes that were removed
+    :param removing: nodes that the open round is to remove
+    :param removals: how often it has asked Azure to do so
+    :param waves: how often in a row nodes had to be rebooted in this wait: each wave gets its time to come up
+    :param replaced: how many nodes were removed
     """
 
     since: str
     reboots: Mapping[str, Reboot] = field(default_factory=dict)
     watched: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     rounds: int = 0
-    removing: tuple[str, ...] = ()
     replacing: bool = False
+    removing: tuple[str, ...] = ()
+    removals: int = 0
     waves: int = 0
-    replaced: tuple[str, ...] = ()
+    replaced: int = 0
 
     @classmethod
     def opened(cls, now: datetime) -> Self:
@@ -86,7 +88,7 @@ class Chart:
             before = reboots.get(node.id)
             if before is None or before.ordered is not None or before.spell != spell_of(node):
                 times = before.times + 1 if before else 1
-                reboots[node.id] = Reboot(times=times, spell=spell_of(node), round=self.rounds)
+                reboots[node.id] = Reboot(times=times, spell=spell_of(node), wait=self.since)
             waves = max(waves, reboots[node.id].times)
         return replace(self, reboots=reboots, waves=waves)
 
@@ -96,25 +98,30 @@ class Chart:
         return replace(self, reboots={**self.reboots, node: reboot})
 
     @property
-    def reboots_ordered(self) -> int:
-        """How many nodes were rebooted."""
-        return sum(not reboot.refused for reboot in self.reboots.values())
+    def nodes_rebooted(self) -> list[str]:
+        """Nodes that were rebooted."""
+        return [node for node, reboot in self.reboots.items() if not reboot.refused]
 
-    def removing_nodes(self, nodes: Sequence[str]) -> Self:
+    @property
+    def nodes_in_treatment(self) -> set[str]:
+        """Nodes that a reboot was ordered for in this wait, whatever became of it."""
+        return {node for node, reboot in self.reboots.items() if reboot.wait == self.since}
+
+    def replacing_nodes(self, nodes: Sequence[str]) -> Self:
         """Return the chart to keep before a round begins."""
-        return replace(self, rounds=self.rounds + 1, removing=tuple(nodes), replacing=True)
+        return replace(self, rounds=self.rounds + 1, replacing=True, removing=tuple(nodes), removals=0)
 
-    def removed(self, nodes: Iterable[str]) -> Self:
+    def asking_for_removal(self) -> Self:
         """Return the chart to keep before Azure is asked to remove nodes."""
-        return replace(self, replaced=tuple(dict.fromkeys((*self.replaced, *nodes))))
+        return replace(self, removals=self.removals + 1)
 
-    def removal_done(self) -> Self:
-        """Return the chart when the open round has no node left to remove."""
-        return replace(self, removing=())
+    def removal_done(self, gone: int) -> Self:
+        """Return the chart when so many nodes of the open round are gone, and no other is to go."""
+        return replace(self, removing=(), replaced=self.replaced + gone)
 
     def round_done(self, now: datetime) -> Self:
         """Return the chart when the pool is back at its targets: the new nodes get the time that the old ones had."""
-        return replace(self, since=now.isoformat(), waves=0, removing=(), replacing=False)
+        return replace(self.anew(now), replacing=False, removing=())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the chart as JSON."""
@@ -129,7 +136,6 @@ class Chart:
                 "reboots": {node: Reboot(**reboot) for node, reboot in value["reboots"].items()},
                 "watched": {node: (spell, since) for node, (spell, since) in value["watched"].items()},
                 "removing": tuple(value["removing"]),
-                "replaced": tuple(value["replaced"]),
             }
         )
 

@@ -111,33 +111,32 @@ def clinic_step(
     if verdict.kind is VerdictKind.REACHED:
         return ClinicStep(kind=ClinicKind.REACHED, reason=reason)
     failed = (*cases.curable, *cases.incurable)
-    troubled = {node.id for node in failed} | {id for id, one in chart.reboots.items() if one.round == chart.rounds}
+    troubled = chart.nodes_in_treatment | {node.id for node in failed}
     if failed and len(troubled) > (most := wanted(targets.total, settings.largest_bad_share)):
         return ClinicStep(
             kind=ClinicKind.GIVE_UP,
-            reason=f"{len(troubled)} nodes failed, and more than {most} speak against the image; {reason}",
+            reason=f"{len(troubled)} nodes failed, more than {most}, so nothing is tried; {reason}",
             advice=FAILED_ADVICE,
-            blames_image=_blames_image(failed),
+            blames_image=any(node.state in NodeCounts.FAILED for node in failed),
         )
     if cases.curable:
-        ids = tuple(node.id for node in cases.curable)
-        return ClinicStep(kind=ClinicKind.REBOOT, reason=reason, nodes=ids)
+        return ClinicStep(kind=ClinicKind.REBOOT, reason=reason, nodes=_ids(cases.curable))
     moving = on_their_way(counts)
+    waits = ClinicStep(kind=ClinicKind.WAIT, reason=reason, until=cases.until, others=moving > 0)
     if cases.incurable and chart.rounds < settings.replacements:
         if (moving or cases.until) and now < deadline:
-            return ClinicStep(kind=ClinicKind.WAIT, reason=reason, until=cases.until, others=moving > 0)
-        ids = tuple(node.id for node in cases.incurable)
-        return ClinicStep(kind=ClinicKind.REPLACE, reason=reason, nodes=ids)
+            return waits
+        return ClinicStep(kind=ClinicKind.REPLACE, reason=reason, nodes=_ids(cases.incurable))
     if verdict.kind is VerdictKind.WAIT:
-        return ClinicStep(kind=ClinicKind.WAIT, reason=reason, until=cases.until, others=moving > 0)
+        return waits
     if verdict.kind is VerdictKind.PARTIAL:
         return ClinicStep(kind=ClinicKind.PARTIAL, reason=reason, advice=verdict.advice)
     bad = (*failed, *cases.waiting)
     return ClinicStep(
         kind=ClinicKind.GIVE_UP,
         reason=reason,
-        advice=FAILED_ADVICE if bad else verdict.advice,
-        blames_image=_blames_image(bad),
+        advice=FAILED_ADVICE if _too_many(bad, targets, shares) else verdict.advice,
+        blames_image=_too_many([node for node in bad if node.state in NodeCounts.FAILED], targets, shares),
     )
 
 
@@ -199,19 +198,28 @@ def _can_be_rebooted(node: Node, chart: Chart, settings: Clinic) -> bool:
     return repeats or reboot.times < settings.reboots
 
 
+def _ids(nodes: Iterable[Node]) -> tuple[str, ...]:
+    return tuple(node.id for node in nodes)
+
+
 def _count(nodes: Iterable[Node], *, dedicated: bool) -> int:
     return sum(node.dedicated is dedicated for node in nodes)
 
 
-def _blames_image(nodes: Iterable[Node]) -> bool:
-    """Return whether a node came up wrong; one that was lost, or one that did not come, says nothing of the image."""
-    return any(node.state in NodeCounts.FAILED for node in nodes)
+def _too_many(nodes: Sequence[Node], targets: Targets, shares: Shares) -> bool:
+    """Return whether these nodes alone keep the pool below the acceptable share of a kind.
+
+    Of an image, nodes speak that came up wrong; those that were lost, or that did not come, say nothing of it.
+    """
+    return _count(nodes, dedicated=True) > targets.dedicated - wanted(targets.dedicated, shares.dedicated) or _count(
+        nodes, dedicated=False
+    ) > targets.spot - wanted(targets.spot, shares.spot)
 
 
 def _done(chart: Chart) -> str:
     tried = []
-    if chart.reboots_ordered:
-        tried.append(f"{chart.reboots_ordered} node(s) rebooted")
+    if rebooted := len(chart.nodes_rebooted):
+        tried.append(f"{rebooted} node(s) rebooted")
     if chart.rounds:
-        tried.append(f"{len(chart.replaced)} node(s) replaced in {chart.rounds} round(s)")
+        tried.append(f"{chart.replaced} node(s) replaced in {chart.rounds} round(s)")
     return ", ".join(tried)

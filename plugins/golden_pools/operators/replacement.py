@@ -1,4 +1,4 @@
-"""Replacing nodes: remove them, and bring the pool back to its targets."""
+"""Replacing nodes: what the stage does that removes bad ones and brings the pool back to its targets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from golden_pools.rules.facts import AllocationState, Pool
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.resize import ResizeRequest, Verdict, VerdictKind, at_target, resize_timeout
 from golden_pools.rules.resize.chart import Chart
+from golden_pools.rules.resize.clinic import BAD
 from golden_pools.spec.model import Deallocation
 
 if TYPE_CHECKING:
@@ -25,10 +26,7 @@ REMOVAL_TIMEOUT = timedelta(minutes=15)
 """Time for one removal: tasks of the nodes go back into the queue, since a bad node may never end them."""
 
 REMOVALS_IN_VAIN = 3
-"""Removals in one round after which bad nodes that are still there are left where they are."""
-
-NODES_PER_REMOVAL = 100
-"""What Batch takes in one request ("Pool - Remove Nodes")."""
+"""Removals that a round may ask for beyond those that it needs, before nodes that are still there are left alone."""
 
 
 @dataclass
@@ -50,13 +48,16 @@ class Ward:
     @property
     def resource(self) -> str:
         """ARM id of the pool."""
-        return f"{self.plan.pool_id.rpartition('/')[0]}/{self.pool.name}"
+        return self.plan.id_of_pool(self.pool.name)
 
     @property
     def result(self) -> dict[str, Any]:
         """The task's XCom, but for the ready nodes."""
-        done = {"rebooted": self.chart.reboots_ordered, "replaced": len(self.chart.replaced)}
-        return {"pool": self.pool.name, **done}
+        return {
+            "pool": self.pool.name,
+            "rebooted": self.chart.nodes_rebooted,
+            "replaced": self.chart.replaced,
+        }
 
     def keep(self, chart: Chart) -> None:
         """Keep a new chart."""
@@ -66,7 +67,7 @@ class Ward:
     def fail(self, error: GoldenPoolsError, *, blames_image: bool = False) -> NoReturn:
         """End the stage with an error; a clear of the task starts anew, a retry does not."""
         if not isinstance(error, AzureBusyError):
-            self.store.keep(chart=None, resize=None, finished=0, removals=0)
+            self.store.keep(chart=None, resize=None, finished=0)
         raise note_failure(self.context, error, blames_image=blames_image)
 
 
@@ -102,19 +103,20 @@ class ReplacingOperator(PoolStageOperator):
             self.log.info("%s: nodes are replaced: %s", ward.pool.name, verdict.reason)
             self._close_round(ward)
         else:
-            ward.fail(failure_of(verdict, ward.plan, "Removed nodes could not be replaced"))
+            what = "Removed nodes could not be replaced"
+            ward.fail(failure_of(verdict, ward.plan, what, resource=ward.resource))
 
     def _remove(self, ward: Ward, pool: Pool) -> None:
         """Remove those of the round's nodes that are there and still bad; returns when there are none."""
-        bad = {node.id for node in ward.hook.nodes(*ward.where, bad_only=True)}
-        still = [node for node in ward.chart.removing if node in bad][:NODES_PER_REMOVAL]
-        removals = ward.store.read().get("removals", 0)
-        if still and removals < REMOVALS_IN_VAIN + len(ward.chart.removing) // NODES_PER_REMOVAL:
-            ward.keep(ward.chart.removed(still))
-            ward.store.keep(removals=removals + 1)
+        from golden_pools.hooks.batch_work import MOST_NODES_PER_REMOVAL
+
+        chart, states = ward.chart, {node.id: node.state for node in ward.hook.nodes(*ward.where)}
+        still = [node for node in chart.removing if states.get(node) in BAD][:MOST_NODES_PER_REMOVAL]
+        if still and chart.removals < REMOVALS_IN_VAIN + len(chart.removing) // MOST_NODES_PER_REMOVAL:
+            ward.keep(chart.asking_for_removal())
             self.log.info("%s: removing %d node(s)", pool.name, len(still))
             ward.hook.remove_nodes(*ward.where, still, timeout=REMOVAL_TIMEOUT, deallocation=Deallocation.REQUEUE)
-            from golden_pools.triggers.clinic import RemovalTrigger
+            from golden_pools.triggers.removal import RemovalTrigger
 
             self.defer_for_pool(
                 RemovalTrigger,
@@ -125,7 +127,7 @@ class ReplacingOperator(PoolStageOperator):
             )
         if still:
             self.log.warning("%s: Azure did not remove %d node(s); they stay", pool.name, len(still))
-        ward.keep(ward.chart.removal_done())
+        ward.keep(chart.removal_done(sum(node not in states for node in chart.removing)))
 
     def _under_way(self, ward: Ward, pool: Pool) -> ResizeRequest | None:
         """Return the resize that the round asked for, if the pool shows that it arrived."""
@@ -167,7 +169,7 @@ class ReplacingOperator(PoolStageOperator):
         )
 
     def _close_round(self, ward: Ward) -> None:
-        ward.store.keep(resize=None, finished=0, removals=0)
+        ward.store.keep(resize=None, finished=0)
         ward.keep(ward.chart.round_done(now()))
 
 
