@@ -281,10 +281,12 @@ STATES = st.sampled_from(["idle", "idle", "idle", "starttaskfailed", "unusable",
         largest_bad_share=st.sampled_from([0.0, 0.2, 0.5, 1.0]),
     ),
     share=st.sampled_from([0.5, 0.9, 1.0]),
+    kills=st.lists(st.sampled_from(["none", "before the order", "after the order"]), max_size=20),
 )
 def test_the_clinic_ends_within_its_budget_and_never_touches_a_healthy_node(
-    fates: list[list[str]], targets: int, settings_drawn: Clinic, share: float
+    fates: list[list[str]], targets: int, settings_drawn: Clinic, share: float, kills: list[str]
 ) -> None:
+    """Also where the worker is killed around orders, of which the chart then does not say whether they were given."""
     ward = Ward(fates=fates, targets=targets)
     ward.grow()
     chart = Chart.opened(ward.now)
@@ -307,8 +309,13 @@ def test_the_clinic_ends_within_its_budget_and_never_touches_a_healthy_node(
         if done.kind is ClinicKind.REBOOT:
             chart = chart.rebooting([one for one in bad if one.id in done.nodes])
             for name in done.nodes:
+                kill = kills.pop() if kills else "none"
+                if kill == "before the order":
+                    break
                 ward.reboots[name] += 1
                 ward.come_up(name)
+                if kill == "after the order":
+                    break
                 chart = chart.rebooted(name, ward.now)
         elif done.kind is ClinicKind.REPLACE:
             ward.rounds += 1

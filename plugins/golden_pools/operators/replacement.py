@@ -126,7 +126,8 @@ class ReplacingOperator(PoolStageOperator):
                 started_before=pool.resize_started.isoformat() if pool.resize_started else None,
             )
         if still:
-            self.log.warning("%s: Azure did not remove %d node(s); they stay", pool.name, len(still))
+            errors = "; ".join(f"{error.code}: {error.message}" for error in pool.resize_errors) or "without a word"
+            self.log.warning("%s: Azure did not remove %d node(s), they stay (%s)", pool.name, len(still), errors)
         ward.keep(chart.removal_done(sum(node not in states for node in chart.removing)))
 
     def _under_way(self, ward: Ward, pool: Pool) -> ResizeRequest | None:
