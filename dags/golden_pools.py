@@ -9,18 +9,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from airflow.sdk import DAG, CronTriggerTimetable, Param, TaskGroup, TriggerRule, chain, get_parsing_context
+from airflow.sdk import (
+    DAG,
+    BaseOperator,
+    CronTriggerTimetable,
+    Param,
+    TaskGroup,
+    TriggerRule,
+    chain,
+    get_parsing_context,
+)
 from golden_pools.assets import image_asset, pool_asset
 from golden_pools.forms import node_counts
 from golden_pools.operators.base import planned
+from golden_pools.operators.canary import CanaryPoolOperator, MarkImageOperator, RemoveCanaryOperator
 from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
 from golden_pools.operators.passport import RecordPassportOperator
 from golden_pools.operators.plan import PlanRunOperator
 from golden_pools.operators.preflight import PreflightOperator
+from golden_pools.operators.probe import ProbeOperator
 from golden_pools.operators.refresh import RefreshPoolOperator
 from golden_pools.operators.resize import ResizePoolOperator
+from golden_pools.operators.retirement import TriggerRetirementOperator
+from golden_pools.operators.rollback import ReportRollbackOperator, RestorePoolOperator
+from golden_pools.operators.switch import SwitchPoolOperator
 from golden_pools.retries import DEFAULT_ARGS
 from golden_pools.rules.plan import REFRESH_DAG_PREFIX, refresh_dag_id
 from golden_pools.sensors.pools import PoolNodesSensor
@@ -108,44 +122,125 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             chain(stop, snapshot, [start, managed_image])
             managed_image >> publish
 
+        with TaskGroup("canary", tooltip="One node of the version, before the pool moves"):
+            canary = CanaryPoolOperator(
+                task_id="pool",
+                # The image group is skipped where the run uses a version that is there.
+                trigger_rule=TriggerRule.NONE_FAILED,
+                doc_md="A pool of one node on the version; skipped where the version has proved good before.",
+            )
+            probe = ProbeOperator(
+                task_id="probe",
+                pool_task_id=canary.task_id,
+                snapshot_task_id=snapshot.task_id,
+                doc_md="Commands on the node that tell whether the image is good.",
+            )
+            bad = MarkImageOperator(
+                task_id="mark_bad",
+                failing_task_ids=[canary.task_id, probe.task_id],
+                trigger_rule=TriggerRule.ONE_FAILED,
+                doc_md="Only after a failure that speaks against the image: the version is tagged with the reason.",
+            )
+            remove = RemoveCanaryOperator(
+                task_id="remove", doc_md="Whatever happened: the canary goes, and what killed runs left of theirs."
+            ).as_teardown(on_failure_fail_dagrun=False)
+            chain(canary, probe, [bad, remove])
+            canary >> bad
+
         with TaskGroup("pool", tooltip="Image version to nodes"):
             refresh = RefreshPoolOperator(
                 task_id="refresh",
-                # The image group is skipped where the run uses a version that is there.
                 trigger_rule=TriggerRule.NONE_FAILED,
-                doc_md="Create the pool, or shrink it to zero and change its image.",
+                doc_md="Put the pool on the version, or prepare a second one, as `refresh.strategy` says.",
             )
             resize = ResizePoolOperator(
-                task_id="resize", doc_md="Resize, judge, resize again until the target is there."
+                task_id="resize",
+                pool_task_id=refresh.task_id,
+                doc_md="Resize, judge, resize again until the target is there.",
             )
-            nodes = PoolNodesSensor(
-                task_id="nodes",
-                connection=planned("connection"),
-                subscription=planned("subscription"),
-                resource_group=planned("pool", "resource_group"),
-                account=planned("pool", "account"),
-                pool_name=pool,
-                dedicated=planned("pool", "targets", "dedicated"),
-                spot=planned("pool", "targets", "spot"),
-                share=planned("resize", "smallest_acceptable_share", "dedicated"),
-                spot_share=planned("resize", "smallest_acceptable_share", "spot"),
-                timeout_minutes=planned("resize", "ready_minutes"),
-                doc_md="Ready means `idle` or `running`, not only allocated.",
+            nodes = ready_nodes(refresh.task_id)
+            probe_pool = ProbeOperator(
+                task_id="probe",
+                pool_task_id=refresh.task_id,
+                snapshot_task_id=snapshot.task_id,
+                doc_md="The probes once more, on the pool itself, with `refresh.probe_pool`.",
+            )
+            switch = SwitchPoolOperator(
+                task_id="switch",
+                pool_task_id=refresh.task_id,
+                trigger_rule=TriggerRule.NONE_FAILED,
+                doc_md="Jobs and the alias go to the pool; with one pool it only says whose it is.",
             )
             record = RecordPassportOperator(
                 task_id="record",
                 publish_task_id=publish.task_id,
                 refresh_task_id=refresh.task_id,
                 nodes_task_id=nodes.task_id,
+                probe_task_ids=[probe.task_id, probe_pool.task_id],
                 asset=pool_asset(pool, spec),
                 outlets=[pool_asset(pool, spec)],
-                doc_md="The passport goes out with the pool's asset event.",
+                doc_md="The version is good; its passport goes out with the pool's asset event.",
             )
-            chain(refresh, resize, nodes, record)
+            retire = TriggerRetirementOperator(
+                task_id="retire",
+                pool_name=pool,
+                switch_task_id=switch.task_id,
+                doc_md="Starts `retire_former_pools` for the pool that was switched away from, if there is one.",
+            )
+            pool_stages: list[BaseOperator] = [refresh, resize, nodes, probe_pool, switch]
+            chain(*pool_stages, record, retire)
+
+        with TaskGroup("rollback", tooltip="Only after a failure: back to the version before"):
+            failed_stages = [stage.task_id for stage in pool_stages]
+            mark = MarkImageOperator(
+                task_id="mark_bad",
+                failing_task_ids=failed_stages,
+                trigger_rule=TriggerRule.ONE_FAILED,
+                doc_md="Only after a failure that speaks against the image: the version is tagged with the reason.",
+            )
+            restore = RestorePoolOperator(
+                task_id="restore",
+                refresh_task_id=refresh.task_id,
+                switch_task_id=switch.task_id,
+                stage_task_ids=failed_stages,
+                trigger_rule=TriggerRule.ONE_FAILED,
+                doc_md="The pool is put back on the version and the settings that it had, jobs and alias too.",
+            )
+            regrow = ResizePoolOperator(
+                task_id="resize", pool_task_id=restore.task_id, doc_md="Back to the size that it had."
+            )
+            report = ReportRollbackOperator(
+                task_id="report",
+                restore_task_id=restore.task_id,
+                stage_task_ids=[regrow.task_id],
+                doc_md="Fails on purpose after a rollback, and says what is on the pool now; skipped otherwise.",
+            )
+            chain(pool_stages, restore)
+            chain(pool_stages, mark)
+            chain(restore, regrow, report)
 
         chain(plan, preflight, stop)
-        publish >> refresh
+        publish >> canary
+        probe >> refresh
     return dag
+
+
+def ready_nodes(pool_task_id: str) -> PoolNodesSensor:
+    """Return the stage that waits for the nodes of the pool that a task names."""
+    return PoolNodesSensor(
+        task_id="nodes",
+        connection=planned("connection"),
+        subscription=planned("subscription"),
+        resource_group=planned("pool", "resource_group"),
+        account=planned("pool", "account"),
+        pool_name=f"{{{{ ti.xcom_pull(task_ids='{pool_task_id}')['pool'] }}}}",
+        dedicated=planned("pool", "targets", "dedicated"),
+        spot=planned("pool", "targets", "spot"),
+        share=planned("resize", "smallest_acceptable_share", "dedicated"),
+        spot_share=planned("resize", "smallest_acceptable_share", "spot"),
+        timeout_minutes=planned("resize", "ready_minutes"),
+        doc_md="Ready means `idle` or `running`, not only allocated.",
+    )
 
 
 DOC = """\
@@ -155,9 +250,12 @@ DOC = """\
 |---|---|
 | plan, preflight | any time; they only read |
 | image | any time: what this run made is adopted, nothing is made twice; a *new* image needs a new run |
+| canary | any time: a new node is tried; a version that was marked bad needs *force* in a run of its own |
 | pool | any time: the pool is looked at first and brought on from the state it is in |
+| rollback | only tasks that failed; *report* is red whenever the pool was put back, and needs no clearing |
 
-Trigger it by hand for other node counts, for an image version that is there, or for *plan only*.
+Trigger it by hand for other node counts, for *plan only*, or for an image version that is there: an older one is the
+way back by hand.
 """
 
 

@@ -54,14 +54,26 @@ def test_the_stages_stand_in_their_groups(dag: DAG) -> None:
         "image.start_golden_vm",
         "image.managed_image",
         "image.publish",
+        "canary.pool",
+        "canary.probe",
+        "canary.mark_bad",
+        "canary.remove",
         "pool.refresh",
         "pool.resize",
         "pool.nodes",
+        "pool.probe",
+        "pool.switch",
         "pool.record",
+        "pool.retire",
+        "rollback.mark_bad",
+        "rollback.restore",
+        "rollback.resize",
+        "rollback.report",
     ]
 
 
 def test_the_stages_follow_one_another(dag: DAG) -> None:
+    back = ["rollback.mark_bad", "rollback.restore"]
     edges = {name: sorted(task.downstream_task_ids) for name, task in dag.task_dict.items()}
     assert edges == {
         "plan": ["preflight"],
@@ -70,11 +82,22 @@ def test_the_stages_follow_one_another(dag: DAG) -> None:
         "image.snapshot": ["image.managed_image", "image.start_golden_vm"],
         "image.start_golden_vm": [],
         "image.managed_image": ["image.publish"],
-        "image.publish": ["pool.refresh"],
-        "pool.refresh": ["pool.resize"],
-        "pool.resize": ["pool.nodes"],
-        "pool.nodes": ["pool.record"],
-        "pool.record": [],
+        "image.publish": ["canary.pool"],
+        "canary.pool": ["canary.mark_bad", "canary.probe"],
+        "canary.probe": ["canary.mark_bad", "canary.remove", "pool.refresh"],
+        "canary.mark_bad": [],
+        "canary.remove": [],
+        "pool.refresh": ["pool.resize", *back],
+        "pool.resize": ["pool.nodes", *back],
+        "pool.nodes": ["pool.probe", *back],
+        "pool.probe": ["pool.switch", *back],
+        "pool.switch": ["pool.record", *back],
+        "pool.record": ["pool.retire"],
+        "pool.retire": [],
+        "rollback.mark_bad": [],
+        "rollback.restore": ["rollback.resize"],
+        "rollback.resize": ["rollback.report"],
+        "rollback.report": [],
     }
 
 
@@ -85,9 +108,26 @@ def test_the_golden_vm_is_started_whatever_happened(small: DAG) -> None:
     assert start.trigger_rule == TriggerRule.ALL_DONE_SETUP_SUCCESS
 
 
-def test_the_pool_group_runs_after_a_skipped_image_group(small: DAG) -> None:
-    """Where the run was given an image version, the image group is skipped and the pool is refreshed all the same."""
-    assert small.get_task("pool.refresh").trigger_rule == TriggerRule.NONE_FAILED
+@pytest.mark.parametrize("stage", ["canary.pool", "pool.refresh", "pool.switch"])
+def test_a_stage_runs_after_skipped_ones(small: DAG, stage: str) -> None:
+    """A run with a given version skips the image, one with a good version the canary, most the probe of the pool."""
+    assert small.get_task(stage).trigger_rule == TriggerRule.NONE_FAILED
+
+
+def test_the_canary_is_removed_whatever_happened_and_does_not_decide_the_run(small: DAG) -> None:
+    remove = small.get_task("canary.remove")
+    assert remove.is_teardown
+    assert not remove.on_failure_fail_dagrun
+    assert remove.trigger_rule == TriggerRule.ALL_DONE_SETUP_SUCCESS
+
+
+def test_rollback_waits_for_a_failure_and_always_reports(small: DAG) -> None:
+    rules = {name: small.get_task(f"rollback.{name}").trigger_rule for name in ("mark_bad", "restore", "report")}
+    assert rules == {
+        "mark_bad": TriggerRule.ONE_FAILED,
+        "restore": TriggerRule.ONE_FAILED,
+        "report": TriggerRule.ALL_DONE,
+    }
 
 
 def test_assets_leave_with_the_stages_that_finish_them(small: DAG) -> None:
@@ -261,7 +301,8 @@ def test_a_given_version_skips_the_image_group(small: DAG) -> None:
     from airflow.sdk.exceptions import AirflowSkipException
 
     plan = planned(small, image_version="2026.1121.20005")
-    context: Any = {"ti": SimpleNamespace(xcom_pull=lambda task_ids: plan if task_ids == "plan" else None)}
+    xcoms = {"plan": plan, "pool.refresh": {"pool": "small-2026-1122-20005"}}
+    context: Any = {"ti": SimpleNamespace(xcom_pull=lambda task_ids: xcoms[task_ids])}
     for name in ("stop_golden_vm", "snapshot", "managed_image", "publish"):
         with pytest.raises(AirflowSkipException, match="the run uses the existing version"):
             small.get_task(f"image.{name}").execute(context)  # type: ignore[attr-defined]
@@ -295,3 +336,4 @@ def test_the_nodes_wait_for_the_plans_targets_and_not_the_files(small: DAG) -> N
     context: Any = {"ti": SimpleNamespace(xcom_pull=lambda task_ids: plan if task_ids == "plan" else None)}
     nodes.render_template_fields(context)
     assert (nodes.dedicated, nodes.spot) == ("7", "2")  # type: ignore[attr-defined]
+    assert nodes.pool_name == "small-2026-1122-20005"  # type: ignore[attr-defined]

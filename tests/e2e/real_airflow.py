@@ -99,7 +99,7 @@ class RealAirflow:
         """The state of a run."""
         return str(self.get(f"dags/{dag_id}/dagRuns/{run_id}")["state"])
 
-    def wait(self, dag_id: str, run_id: str, *, timeout_seconds: float = 120) -> str:
+    def wait(self, dag_id: str, run_id: str, *, timeout_seconds: float = 240) -> str:
         """Wait until a run has ended; the result is its state."""
         return _wait_for(
             lambda: self.run_state(dag_id, run_id),

@@ -284,6 +284,7 @@ class FakeStore:
     def set(self, key: str, value: Any) -> None:
         assert value is not None  # as Airflow's own store
         self.values[key] = json.dumps(value)
+        assert json.loads(self.values[key]) == value, "Airflow's store takes nothing but JSON"
 
 
 @dataclass

@@ -162,8 +162,8 @@ class StateStore:
         return dict(kept) if isinstance(kept, Mapping) else {}
 
     def keep(self, **values: Any) -> dict[str, Any]:
-        """Add ``values`` (JSON) to what was kept."""
-        kept = {**self.read(), **values}
+        """Add ``values`` to what was kept; tuples become lists, since Airflow's store takes nothing but JSON."""
+        kept: dict[str, Any] = json.loads(json.dumps({**self.read(), **values}))
         self._store.set(self._key, kept)
         return kept
 

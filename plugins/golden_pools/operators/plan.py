@@ -114,6 +114,16 @@ class PlanScaleOperator(PlanResizeOperator):
         return {"why": f"scale time {time.cron} ({time.timezone})"}
 
 
+class PlanRetirementOperator(PlanResizeOperator):
+    """Plan a run that retires the former pools of one alias."""
+
+    keys: ClassVar[tuple[str, ...]] = ("pool",)
+
+    def purpose(self, plan: RunPlan) -> str:
+        """Return what the run is for."""
+        return f"its former pools go after {plan.spec.refresh.soak_minutes} minutes"
+
+
 def began(context: Context) -> datetime:
     """Return the present moment, and never one before the run was due: workers' clocks may be slow.
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from golden_pools.errors import ResizeGaveUpError
-from golden_pools.operators.base import StateStore
+from golden_pools.operators.base import StateStore, note_failure, pulled
 from golden_pools.operators.pool_stage import SETTLE_TIME, SLACK, PoolStageOperator, failure_of
+from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.resize import ResizeRequest, Verdict, VerdictKind, at_target, duration, resize_timeout
 from golden_pools.spec.model import Targets
 
@@ -16,17 +17,31 @@ if TYPE_CHECKING:
 
     from golden_pools.hooks.batch import BatchHook
     from golden_pools.rules.facts import Pool
-    from golden_pools.rules.plan import RunPlan
 
 
 class ResizePoolOperator(PoolStageOperator):
     """Resize the pool, judge the outcome, resize again: until it has its targets, or nothing more helps.
 
+    :param pool_task_id: task whose XCom names the pool, perhaps with ``targets`` that replace the plan's; the pool with
+        the spec's name if absent
     :raises ResizeGaveUpError: with verdict, cause and advice
     :raises OwnershipError: somebody else resized the pool meanwhile
     """
 
     ui_color = "#e3f1ee"
+
+    def __init__(self, *, pool_task_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pool_task_id = pool_task_id
+
+    def plan(self, context: Context) -> RunPlan:
+        """Return the run plan for the pool and the targets that an earlier task names."""
+        plan = super().plan(context)
+        made = (pulled(context, self.pool_task_id) if self.pool_task_id else None) or {}
+        targets = Targets(**made["targets"]) if made.get("targets") else plan.targets
+        pool = plan.spec.pool.model_copy(update={"targets": targets})
+        spec = plan.spec.model_copy(update={"pool": pool})
+        return plan.model_copy(update={"pool": made.get("pool") or plan.pool, "spec": spec})
 
     def next_step(self, context: Context) -> dict[str, Any] | None:
         """Ask for a resize, or adopt the one that an earlier try asked for, and wait for it."""
@@ -74,7 +89,7 @@ class ResizePoolOperator(PoolStageOperator):
         if verdict.kind is VerdictKind.PARTIAL:
             self.log.warning("The pool has an acceptable share: %s. %s", verdict.reason, verdict.advice)
             return dict(event["result"])
-        raise failure_of(verdict, plan, "The pool did not reach its targets")
+        raise note_failure(context, failure_of(verdict, plan, "The pool did not reach its targets"), blames_image=False)
 
     def _key(self, plan: RunPlan) -> str:
         return f"resize to {plan.targets.dedicated} and {plan.targets.spot}"
