@@ -21,11 +21,11 @@ from airflow.sdk import (
 )
 from golden_pools.assets import image_asset, pool_asset
 from golden_pools.forms import node_counts
-from golden_pools.operators.base import planned
 from golden_pools.operators.canary import CanaryPoolOperator, MarkImageOperator, RemoveCanaryOperator
 from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
+from golden_pools.operators.nodes import ReadyNodesOperator
 from golden_pools.operators.passport import RecordPassportOperator
 from golden_pools.operators.plan import PlanRunOperator
 from golden_pools.operators.preflight import PreflightOperator
@@ -37,7 +37,6 @@ from golden_pools.operators.rollback import ReportRollbackOperator, RestorePoolO
 from golden_pools.operators.switch import SwitchPoolOperator
 from golden_pools.retries import DEFAULT_ARGS
 from golden_pools.rules.plan import REFRESH_DAG_PREFIX, refresh_dag_id
-from golden_pools.sensors.pools import PoolNodesSensor
 from golden_pools.spec.loader import load_one, load_pools
 from golden_pools.spec.model import PoolSpec, Strategy
 
@@ -158,7 +157,11 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
                 pool_task_id=refresh.task_id,
                 doc_md="Resize, judge, resize again until the target is there.",
             )
-            nodes = ready_nodes(refresh.task_id)
+            nodes = ReadyNodesOperator(
+                task_id="nodes",
+                pool_task_id=refresh.task_id,
+                doc_md="Ready means `idle` or `running`; failed nodes are rebooted or replaced within `resize.clinic`.",
+            )
             probe_pool = ProbeOperator(
                 task_id="probe",
                 pool_task_id=refresh.task_id,
@@ -223,24 +226,6 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
         publish >> canary
         probe >> refresh
     return dag
-
-
-def ready_nodes(pool_task_id: str) -> PoolNodesSensor:
-    """Return the stage that waits for the nodes of the pool that a task names."""
-    return PoolNodesSensor(
-        task_id="nodes",
-        connection=planned("connection"),
-        subscription=planned("subscription"),
-        resource_group=planned("pool", "resource_group"),
-        account=planned("pool", "account"),
-        pool_name=f"{{{{ ti.xcom_pull(task_ids='{pool_task_id}')['pool'] }}}}",
-        dedicated=planned("pool", "targets", "dedicated"),
-        spot=planned("pool", "targets", "spot"),
-        share=planned("resize", "smallest_acceptable_share", "dedicated"),
-        spot_share=planned("resize", "smallest_acceptable_share", "spot"),
-        timeout_minutes=planned("resize", "ready_minutes"),
-        doc_md="Ready means `idle` or `running`, not only allocated.",
-    )
 
 
 DOC = """\

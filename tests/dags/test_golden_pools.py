@@ -327,13 +327,3 @@ def test_only_what_passes_by_itself_is_tried_again(small: DAG, error: Exception,
     policy = small.get_task("pool.resize").retry_policy
     assert policy is not None
     assert policy.evaluate(error, try_number=1, max_tries=RETRIES, context=None).action is action
-
-
-def test_the_nodes_wait_for_the_plans_targets_and_not_the_files(small: DAG) -> None:
-    """The trigger form may ask for other counts."""
-    plan = planned(small, dedicated=7, spot=2)
-    nodes = small.get_task("pool.nodes").prepare_for_execution()
-    context: Any = {"ti": SimpleNamespace(xcom_pull=lambda task_ids: plan if task_ids == "plan" else None)}
-    nodes.render_template_fields(context)
-    assert (nodes.dedicated, nodes.spot) == ("7", "2")  # type: ignore[attr-defined]
-    assert nodes.pool_name == "small-2026-1122-20005"  # type: ignore[attr-defined]

@@ -219,7 +219,6 @@ def test_a_pool_lives_through_its_whole_life(cloud: Cloud) -> None:
         assert (grown.current_dedicated, grown.current_spot) == (2, 1)
         nodes = hook.node_counts("batch", "goldenbatch")["small"]
         assert (nodes.dedicated.ready, nodes.spot.ready) == (2, 1)
-        assert hook.bad_nodes(*WHERE) == []
 
         changed = hook.update_pool_settings(
             *WHERE, replace(settings(version_id), start_task=None, metadata={"team": "ops"}), etag=grown.etag
@@ -231,19 +230,6 @@ def test_a_pool_lives_through_its_whole_life(cloud: Cloud) -> None:
         bigger = replace(settings(version_id), vm_size="Standard_D4s_v5", task_slots_per_node=2)
         updated = hook.update_pool_image(*WHERE, bigger, etag=empty.etag)
         assert (updated.vm_size.lower(), updated.task_slots_per_node) == ("standard_d4s_v5", 2)
-
-
-def test_bad_nodes_say_why(cloud: Cloud) -> None:
-    with cloud.batch() as hook:
-        made = hook.create_pool(*WHERE, settings(publish(cloud)))
-        outcome = {"state": "starttaskfailed", "nodes": 1, "exit_code": 3}
-        cloud.world.batch.script_allocation({"pool": "small", "node_outcomes": [outcome]})
-        resize(hook, made, 2)
-        settle(cloud, hook)
-        [node] = hook.bad_nodes(*WHERE)
-    assert (node.state, node.dedicated) == ("starttaskfailed", True)
-    assert "exit code 3" in node.start_task_failure
-    assert node.start_task_failure
 
 
 def test_the_loser_of_a_race_is_told(cloud: Cloud) -> None:

@@ -137,22 +137,6 @@ class TestDataPlane:
         assert nodes.dedicated.by_state == {"idle": 2, "starttaskfailed": 1}
         assert (nodes.dedicated.ready, nodes.dedicated.failed, nodes.spot.total) == (2, 1, 4)
 
-    def test_a_few_bad_nodes_are_listed_with_their_causes(self, wire: Wire, hook: BatchHook) -> None:
-        """doAzureParallel 328: unusable nodes, and nothing that says why."""
-        error = {"code": "DiskFull", "message": "No\nspace", "errorDetails": [{"name": "Disk", "value": "/mnt"}]}
-        failure = {"code": "FailureExitCode", "message": "exit", "category": "usererror"}
-        nodes = [
-            {"id": "n1", "state": "unusable", "isDedicated": False, "errors": [error]},
-            {"id": "n2", "state": "starttaskfailed", "startTaskInfo": {"exitCode": 3, "failureInfo": failure}},
-            {"id": "n3", "state": "unknown"},
-        ]
-        wire.script(Answer(body={"value": nodes}))
-        first, second = hook.bad_nodes(*WHERE, limit=2)
-        assert first.errors == ("DiskFull: No space (Disk=/mnt)",)
-        assert (first.dedicated, second.dedicated) == (False, True)
-        assert second.start_task_failure == "FailureExitCode: exit"
-        assert "maxresults=2" in wire.requests[0].url
-
     def test_errors_of_the_data_plane_have_their_own_shape(self, wire: Wire, hook: BatchHook) -> None:
         message = {"lang": "en-us", "value": "Server failed to authenticate.\nRequestId:1\nTime:2"}
         values = [{"key": "AuthenticationErrorDetail", "value": "no AAD"}]

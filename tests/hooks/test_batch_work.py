@@ -393,12 +393,16 @@ class TestNodes:
             "nodeAgentInfo": {"version": "1.2.3"},
         }
         bad = {"id": "n2", "state": "startTaskFailed", "startTaskInfo": {"exitCode": 3, "failureInfo": failure}}
-        wire.script(Answer(body={"value": [good, bad]}))
-        first, second = hook.nodes(*PLACE, "p")
+        error = {"code": "DiskFull", "message": "No\nspace", "errorDetails": [{"name": "Disk", "value": "/mnt"}]}
+        full = {"id": "n3", "state": "unusable", "isDedicated": False, "errors": [error]}
+        wire.script(Answer(body={"value": [good, bad, full]}))
+        first, second, third = hook.nodes(*PLACE, "p")
         assert (first.image_id, first.agent_version) == ("/v", "1.2.3")
         assert first.state_since == datetime(2026, 11, 22, 2, 0, 0, 123456, tzinfo=UTC)
         assert (second.state, second.start_task_exit_code) == ("starttaskfailed", 3)
         assert second.start_task_failure == "FailureExitCode: exit"
+        assert third.errors == ("DiskFull: No space (Disk=/mnt)",)
+        assert (second.dedicated, third.dedicated) == (True, False)
         assert "$filter" not in query(wire)
 
     def test_only_bad_nodes_are_asked_for(self, wire: Wire, hook: BatchWorkHook) -> None:

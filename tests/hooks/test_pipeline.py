@@ -191,7 +191,7 @@ BATCH_WRITES: dict[str, Callable[[BatchWorkHook], object]] = {
     "update_pool_settings": lambda hook: hook.update_pool_settings("batch", "acc", "p", SETTINGS, etag="e"),
 }
 READS = {
-    "account", "pool", "pools", "vm_sizes", "supported_images", "node_counts", "bad_nodes",
+    "account", "pool", "pools", "vm_sizes", "supported_images", "node_counts",
     "jobs", "job", "job_schedules", "tasks", "task_output", "nodes", "start_task_output",
     "golden_vm", "snapshot", "managed_image", "gallery", "definition", "image_version",
 }  # fmt: skip

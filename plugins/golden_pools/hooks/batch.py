@@ -6,9 +6,8 @@ overwritten. Bodies hold only what changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
-from itertools import islice
 from typing import Any
 
 from azure.core import MatchConditions
@@ -42,9 +41,6 @@ POLLED_FIELDS = ",".join(
 """What a wait looks at; start tasks, networks and the like of a hundred pools stay where they are."""
 
 NO_NODES = Targets()
-
-BAD_NODES = "state eq 'unusable' or state eq 'starttaskfailed' or state eq 'unknown'"
-_NODE_FIELDS = ["id", "state", "isDedicated", "errors", "startTaskInfo"]
 
 
 class _Batch:
@@ -250,14 +246,6 @@ class BatchHook(_Batch, AzureHook):
         with azure_errors("Could not count the nodes", self._id(group, account)):
             counts = self._data_plane(group, account).list_pool_node_counts()
             return {count.pool_id: batch_facts.pool_nodes(count.as_dict()) for count in counts}
-
-    def bad_nodes(self, group: str, account: str, pool: str, *, limit: int = 5) -> list[facts.Node]:
-        """Return a few nodes that do not take work (unusable, start task failed, unknown), with the causes."""
-        with azure_errors("Could not list the nodes", self._id(group, account, pool)):
-            nodes: Iterable[Any] = self._data_plane(group, account).list_nodes(
-                pool, filter=BAD_NODES, select=_NODE_FIELDS, max_results=limit
-            )
-            return [batch_facts.node(node.as_dict()) for node in islice(nodes, limit)]
 
     def _data_plane(self, group: str, account: str) -> Any:
         key = f"{group}/{account}".lower()

@@ -18,7 +18,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.core.rest import HttpRequest
 
 from golden_pools.errors import AzureBusyError, OwnershipError
-from golden_pools.hooks.batch import BAD_NODES, AsyncBatchHook, BatchHook
+from golden_pools.hooks.batch import AsyncBatchHook, BatchHook
 from golden_pools.hooks.batch_facts import DATA_PLANE_DEALLOCATION, iso_minutes, job, job_schedule, node, task
 from golden_pools.hooks.failures import azure_errors, code_of, mask, status_of
 from golden_pools.rules import facts
@@ -44,6 +44,8 @@ LIVE_JOBS = " or ".join(f"state eq '{state}'" for state in facts.JobState if not
 LIVE_SCHEDULES = "state eq 'active' or state eq 'disabled'"
 """Filters of lists. Those by pool stand not here: Batch filters jobs by the pool that they last ran on and in the case
 that was once typed, and job schedules not at all ("OData filters in Azure Batch")."""
+
+BAD_NODES = "state eq 'unusable' or state eq 'starttaskfailed' or state eq 'unknown'"
 
 _JOB_FIELDS = ["id", "state", "poolInfo", "eTag"]
 _SCHEDULE_FIELDS = ["id", "state", "jobSpecification", "eTag"]

@@ -102,15 +102,15 @@ class PoolStageOperator(StageOperator):
         )
 
 
-def failure_of(verdict: Verdict, plan: RunPlan, what: str) -> GoldenPoolsError:
+def failure_of(verdict: Verdict, plan: RunPlan, what: str, *, resource: str | None = None) -> GoldenPoolsError:
     """Return the error of a verdict that ends the stage.
 
     :param what: what did not succeed, one sentence without a full stop at the end
+    :param resource: ARM id of the pool; that of the alias if absent
     """
+    named = resource or plan.pool_id
     if verdict.kind is VerdictKind.OWNED_BY_OTHER:
         return OwnershipError(
-            "Somebody else resized the pool", resource=plan.pool_id, answer=verdict.reason, advice=verdict.advice
+            "Somebody else resized the pool", resource=named, answer=verdict.reason, advice=verdict.advice
         )
-    return ResizeGaveUpError(
-        what, resource=plan.pool_id, answer=f"{verdict.code}: {verdict.reason}", advice=verdict.advice
-    )
+    return ResizeGaveUpError(what, resource=named, answer=f"{verdict.code}: {verdict.reason}", advice=verdict.advice)

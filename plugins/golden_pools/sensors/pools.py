@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator
 
 from golden_pools.errors import GoldenPoolsError, ResizeGaveUpError, from_dict
+from golden_pools.operators.bad_nodes import log_bad_nodes
 from golden_pools.operators.base import GRACE, now
 
 if TYPE_CHECKING:
@@ -116,14 +117,12 @@ class PoolNodesSensor(BaseSensorOperator):
             raise error
 
     def _log_bad_nodes(self, pool: str) -> None:
-        from golden_pools.hooks.batch import BatchHook
+        from golden_pools.hooks.batch_work import BatchWorkHook
 
+        group, account = self.resource_group, self.account
         try:
-            with BatchHook(self.connection, self.subscription, read_only=True) as hook:
-                nodes = hook.bad_nodes(self.resource_group, self.account, pool)
+            with BatchWorkHook(self.connection, self.subscription, read_only=True) as hook:
+                nodes = hook.nodes(group, account, pool, bad_only=True)
+                log_bad_nodes(self.log, hook, group=group, account=account, pool=pool, nodes=nodes)
         except GoldenPoolsError as error:
             self.log.warning("The failed nodes could not be read: %s", error)
-            return
-        for node in nodes:
-            causes = "; ".join(filter(None, (*node.errors, node.start_task_failure)))
-            self.log.error("Node %s is %s: %s", node.id, node.state, causes or "Azure says no cause")

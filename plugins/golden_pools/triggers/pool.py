@@ -87,6 +87,7 @@ class AccountTrigger(BaseEventTrigger):
         self.deadline = deadline
         self.seen = AccountView({}, {})  # the poll that :meth:`look` judges, for waits that other pools matter to
         self._said = ""
+        self._absent = 0
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments."""
@@ -181,6 +182,11 @@ class AccountTrigger(BaseEventTrigger):
         """Return whether the deadline is over."""
         return self.elapsed() > self.allowed()
 
+    def is_gone(self, pool: Pool | None) -> bool:
+        """Return whether the pool has been absent, or being deleted, in some looks in a row."""
+        self._absent = 0 if pool and pool.provisioning_state.casefold() != "deleting" else self._absent + 1
+        return self._absent >= REFUSALS
+
     def say(self, line: str) -> None:
         """Log a line with the time, if it differs from the one before."""
         if line != self._said:
@@ -194,6 +200,15 @@ ARGUMENTS = ("connection", "subscription", "resource_group", "account", "pool", 
 def failed(error: GoldenPoolsError) -> TriggerEvent:
     """Return the event that raises ``error`` on a worker."""
     return TriggerEvent({"failure": error.to_dict()})
+
+
+def pool_gone(resource: str) -> ResizeGaveUpError:
+    """Return the error of a wait for the nodes of a pool that nobody can wait for."""
+    return ResizeGaveUpError(
+        "The pool is being deleted, or does not exist",
+        resource=resource,
+        advice="find out who deleted it, then trigger the run again: it makes the pool anew",
+    )
 
 
 class SettleTrigger(AccountTrigger):
@@ -301,7 +316,6 @@ class NodesTrigger(AccountTrigger):
         self.share = share
         self.spot_share = spot_share
         self.grace_seconds = grace_seconds
-        self._absent = 0
         self._unknown = (Lasting(), Lasting())
 
     def own_arguments(self) -> dict[str, Any]:
@@ -321,15 +335,8 @@ class NodesTrigger(AccountTrigger):
     def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
         """Return an event when the nodes are ready, or cannot become it."""
         targets = Targets(dedicated=self.dedicated, spot=self.spot)
-        self._absent = 0 if pool and pool.provisioning_state.casefold() != "deleting" else self._absent + 1
-        if self._absent >= REFUSALS:
-            return failed(
-                ResizeGaveUpError(
-                    "The pool is being deleted, or does not exist",
-                    resource=pool.id if pool else self.pool,
-                    advice="find out who deleted it, then trigger the run again: it makes the pool anew",
-                )
-            )
+        if self.is_gone(pool):
+            return failed(pool_gone(pool.id if pool else self.pool))
         if pool is not None:
             self.say(headcount(pool, nodes, targets))
         verdict = judge_nodes(
