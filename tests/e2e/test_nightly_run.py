@@ -63,7 +63,9 @@ def test_an_unknown_key_of_the_conf_is_refused(airflow: RealAirflow) -> None:
     run = airflow.trigger(DAG_ID, {"dedicatd": 5})
     assert airflow.wait(DAG_ID, run) == "failed"
     assert "did you mean dedicated?" in airflow.log(DAG_ID, run, "plan")
-    assert airflow.tasks_by_id(DAG_ID, run)["plan"]["try_number"] == 1  # there is nothing to retry
+    tasks = airflow.tasks_by_id(DAG_ID, run)
+    assert tasks["plan"]["try_number"] == 1  # there is nothing to retry
+    assert {name for name, task in tasks.items() if task["state"] == "failed"} == {"plan"}
 
 
 def test_a_run_with_a_given_version_skips_the_image_group(airflow: RealAirflow, first_run: str) -> None:
