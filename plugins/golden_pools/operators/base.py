@@ -106,7 +106,7 @@ class StageOperator(BaseOperator):
     def raise_failure(self, context: Context, event: Mapping[str, Any] | None = None) -> None:
         """Raise the typed exception that a trigger's event carries, on the worker, where retries and alerts see it."""
         if event and "failure" in event:
-            raise from_dict(event["failure"])
+            raise note_failure(context, from_dict(event["failure"]), blames_image=False)
 
 
 def pulled(context: Context, task_id: str) -> Any:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from golden_pools.errors import GoldenPoolsError, OwnershipError, ResizeGaveUpError
-from golden_pools.operators.base import GRACE, StageOperator, now
+from golden_pools.operators.base import GRACE, StageOperator, note_failure, noted_failure, now
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.resize import Verdict, VerdictKind
 from golden_pools.spec.model import Targets
@@ -75,10 +75,15 @@ class PoolStageOperator(StageOperator):
         else's: so the first conflict makes the task look again, and only the second one is believed.
         """
         try:
-            return self.next_step(context)
-        except OwnershipError as conflict:
-            self.log.warning("Looking again after a conflict: %s", conflict)
-            return self.next_step(context)
+            try:
+                return self.next_step(context)
+            except OwnershipError as conflict:
+                self.log.warning("Looking again after a conflict: %s", conflict)
+                return self.next_step(context)
+        except GoldenPoolsError as error:
+            if noted_failure(context, self.task_id) is None:
+                note_failure(context, error, blames_image=False)
+            raise
 
     @abstractmethod
     def next_step(self, context: Context) -> dict[str, Any] | None:
