@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -26,9 +25,8 @@ from golden_pools.spec.model import Capture, PoolSpec
 from golden_pools.triggers import job, jobs, operation, pool, replication, soak
 
 from include.azure_simulator.clock import Clock
-from include.azure_simulator.server import build_app
-from include.azure_simulator.serving import listen, server_for
 from include.azure_simulator.world import World
+from tests.simulator import serve
 
 STAMP = datetime(2026, 11, 22, 2, 0, 5, tzinfo=UTC)
 SPEED = 1200.0
@@ -255,23 +253,12 @@ def _fixed(dedicated: int, spot: int) -> dict[str, Any]:
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """The sample world at a clock that runs, and the connection ``azure_default`` to it."""
     world = World.load(clock=Clock(speed=SPEED, start=STAMP))
-    listener = listen("127.0.0.1", 0)
-    server = server_for(build_app(world))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_AZURE_DEFAULT",
-        json.dumps({"conn_type": "azure", "extra": {"arm_endpoint": url, "poll_seconds": 1}}),
-    )
     for module in (job, jobs, operation, pool, replication, soak):
         monkeypatch.setattr(module, "FIRST_LOOK_SECONDS", 0.01)
-    try:
+    with serve(world) as url:
+        extra = {"arm_endpoint": url, "poll_seconds": 1}
+        monkeypatch.setenv("AIRFLOW_CONN_AZURE_DEFAULT", json.dumps({"conn_type": "azure", "extra": extra}))
         yield Cloud(world, url)
-    finally:
-        server.should_exit = True
-        thread.join(timeout=5)
-        listener.close()
 
 
 @pytest.fixture
@@ -323,6 +310,7 @@ class Run:
     :param keys: keys of the DAG's form
     :param running: DAGs that have a run that is going on
     :param in_waits: what happens in the waits to come, one for each, before their triggers look
+    :param fire: waits until a trigger fires, at most so long
     """
 
     spec: PoolSpec
@@ -339,6 +327,7 @@ class Run:
     keys: tuple[str, ...] = PARAMS
     running: set[str] = field(default_factory=set)
     in_waits: Iterable[Callable[[], object]] = ()
+    fire: Callable[[BaseTrigger, timedelta], TriggerEvent] = field(default_factory=lambda: fire)
 
     def __post_init__(self) -> None:
         plan = make_plan(
@@ -397,7 +386,7 @@ class Run:
             self.kwargs.append(wait.trigger.serialize()[1])
             assert wait.timeout is not None, "a wait without a deadline"
             next(coming, lambda: None)()
-            event = fire(reborn(wait.trigger))
+            event = self.fire(reborn(wait.trigger), wait.timeout)
             if isinstance(event, TaskSuccessEvent):
                 # Airflow 3.3.2 encodes the XCom of a task that ends in the triggerer twice.
                 return self._finished(task, json.dumps((event.xcoms or {}).get("return_value")))
@@ -468,19 +457,25 @@ def reborn(trigger: BaseTrigger) -> BaseTrigger:
     return type(trigger)(**json.loads(json.dumps(arguments)))
 
 
-def fire(trigger: BaseTrigger, *, within_seconds: float = 60.0) -> TriggerEvent:
-    """Run a trigger until it fires."""
+def fire(trigger: BaseTrigger, _: timedelta | None = None, *, within_seconds: float = 60.0) -> TriggerEvent:
+    """Run a trigger until it fires; Airflow's timeout is hours of a clock that runs fast."""
+    return asyncio.run(asyncio.wait_for(first_event(trigger), within_seconds))
 
-    async def first() -> TriggerEvent:
-        async with aclosing(trigger.run()) as events:  # type: ignore[type-var]
-            return await anext(events)
 
-    return asyncio.run(asyncio.wait_for(first(), within_seconds))
+async def first_event(trigger: BaseTrigger) -> TriggerEvent:
+    """Return the event that a trigger fires."""
+    async with aclosing(trigger.run()) as events:  # type: ignore[type-var]
+        return await anext(events)
 
 
 @pytest.fixture
 def spec(cloud: Cloud) -> PoolSpec:
     """A small pool of the sample world with the golden VM's own system."""
+    return small_pool(cloud)
+
+
+def small_pool(cloud: Cloud) -> PoolSpec:
+    """Return the spec of a pool of three nodes."""
     return PoolSpec.model_validate(
         {
             "subscription": next(iter(cloud.world.subscriptions)),
