@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -27,6 +27,9 @@ from golden_pools.triggers import job, jobs, operation, pool, replication, soak
 from include.azure_simulator.clock import Clock
 from include.azure_simulator.world import World
 from tests.simulator import serve
+
+if TYPE_CHECKING:
+    from tests.operators.roads import Scene
 
 STAMP = datetime(2026, 11, 22, 2, 0, 5, tzinfo=UTC)
 SPEED = 1200.0
@@ -266,6 +269,15 @@ def images(cloud: Cloud) -> dict[str, str]:
     """Two image versions, and a clock that stands still."""
     cloud.freeze()
     return {version: cloud.make_version(version) for version in (OLD, NEW)}
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    """A pool on the old version, and one clock for Azure and Airflow."""
+    from tests.operators.roads import make_scene
+
+    with make_scene() as made:
+        yield made
 
 
 @pytest.fixture

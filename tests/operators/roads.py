@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
 from airflow.sdk import BaseOperator
 from golden_pools.errors import GoldenPoolsError, RolledBackError
 from golden_pools.operators.canary import MarkImageOperator
@@ -13,9 +18,52 @@ from golden_pools.operators.retire_pool import RetireFormerPoolsOperator
 from golden_pools.operators.rollback import ReportRollbackOperator, RestorePoolOperator
 from golden_pools.operators.switch import SwitchPoolOperator
 
-from tests.operators.conftest import Run
+from tests.operators.conftest import NEW, OLD, Cloud, Run, small_pool
+from tests.operators.test_preflight import changed
+from tests.virtual_time import VirtualTime, virtual_cloud
 
 STAGES = ["refresh", "resize", "nodes", "probe", "switch"]
+
+
+@dataclass
+class Scene:
+    """A pool of two nodes on the old version, a new version beside it, and one clock for all.
+
+    :param images: ARM ids of the versions
+    """
+
+    cloud: Cloud
+    virtual: VirtualTime
+    images: dict[str, str]
+
+    def run(self, strategy: str, *, run_id: str = "manual__1", version: str = NEW, **parts: Any) -> Run:
+        """Make a run to three nodes on a version; ``parts`` change the spec."""
+        refresh = {"strategy": strategy, **parts.pop("refresh", {})}
+        spec = changed(small_pool(self.cloud), refresh=refresh, resize={"back_off_minutes": 0}, **parts)
+        return Run(spec, conf={"image_version": version}, run_id=run_id, fire=self.virtual.fire)
+
+    def pools(self) -> dict[str, dict[str, Any]]:
+        """Return what the pools of the alias are, by id: image, targets, images of the nodes, metadata."""
+        found = {}
+        for name, pool in self.cloud.pools().items():
+            if name.startswith("small") and pool["properties"]["provisioningState"] != "Deleting":
+                fixed = pool["properties"]["scaleSettings"]["fixedScale"]
+                found[name] = {
+                    "image": self.cloud.image_of(name).rpartition("/")[2],
+                    "targets": (fixed["targetDedicatedNodes"], fixed["targetLowPriorityNodes"]),
+                    "nodes": [image.rpartition("/")[2] for image in self.cloud.node_images(name)],
+                    "role": self.cloud.marks(name).get("golden_pools_role"),
+                }
+        return found
+
+
+@contextmanager
+def make_scene() -> Iterator[Scene]:
+    """Make the scene; it ends with the block."""
+    with virtual_cloud() as (cloud, virtual):
+        images = {version: cloud.make_version(version) for version in (OLD, NEW)}
+        cloud.make_pool(images[OLD], dedicated=2)
+        yield Scene(cloud, virtual, images)
 
 
 def forth() -> dict[str, BaseOperator]:

@@ -342,5 +342,5 @@ def _reasons(context: Context, task_ids: Iterable[str]) -> str:
     """Return why tasks failed, as they left it in XCom, in one line."""
     found = {task_id: context["ti"].xcom_pull(task_ids=task_id, key="failure") for task_id in task_ids}
     return "; ".join(
-        f"{task_id.rpartition('.')[2]}: {failure['text']}" for task_id, failure in found.items() if failure
+        f"{task_id.rpartition('.')[2]}: {failure['text'].rstrip('.')}" for task_id, failure in found.items() if failure
     )
