@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from golden_pools.errors import GoldenPoolsError, OwnershipError, from_dict
+from golden_pools.errors import ConflictError, GoldenPoolsError, OwnershipError, from_dict
 from golden_pools.operators.base import StateStore
 from golden_pools.operators.drain import DrainingOperator, drain_of
 from golden_pools.operators.resizing import COURSE, ResizingOperator, Site, counts
@@ -50,8 +50,10 @@ class GivingBackOperator(DrainingOperator, ResizingOperator):
             self.stop(hook, plan, store, pool, drain)
         try:
             verdict, _ = self.bring_to_targets(site)
-        except OwnershipError as conflict:
-            raise self._given_up(store, f"it does not have its old size back: {conflict}") from conflict
+        except ConflictError:
+            raise
+        except OwnershipError as owned:
+            raise self._given_up(store, f"it does not have its old size back: {owned}") from owned
         if verdict.kind is VerdictKind.REACHED:
             raise self._given_up(store, f"the pool has its old size back, {counts(site.targets)} on {before.version}")
         raise self._given_up(store, f"of its old size, {counts(site.targets)}, it has less again ({verdict.reason})")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk.exceptions import TaskDeferred
 
-from golden_pools.errors import GoldenPoolsError, OwnershipError, ResizeGaveUpError
+from golden_pools.errors import ConflictError, GoldenPoolsError, OwnershipError, ResizeGaveUpError
 from golden_pools.operators.base import GRACE, StageOperator, note_failure, now
 from golden_pools.rules.facts import AllocationState
 from golden_pools.rules.plan import RunPlan
@@ -70,17 +70,17 @@ class PoolStageOperator(StageOperator):
     def turn(self, context: Context) -> dict[str, Any] | None:
         """Take the next step.
 
-        Where the answer to a write of ours was lost, its repetition meets our own change and looks like somebody
-        else's: so the first conflict makes the task look again, and only the second one is believed.
+        The first conflict makes the task look again, since it may be our own change whose answer was lost; only the
+        second one is believed.
         """
         try:
-            return self.next_step(context)
-        except OwnershipError as conflict:
-            self.log.warning("Looking again after a conflict: %s", conflict)
-        try:
-            return self.next_step(context)
-        except OwnershipError as conflict:
-            raise note_failure(context, conflict, blames_image=False) from None
+            try:
+                return self.next_step(context)
+            except ConflictError as conflict:
+                self.log.warning("Looking again after a conflict: %s", conflict)
+                return self.next_step(context)
+        except OwnershipError as owned:
+            raise note_failure(context, owned, blames_image=False) from None
 
     @abstractmethod
     def next_step(self, context: Context) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from golden_pools.errors import (
     AzureBusyError,
+    ConflictError,
     FullNowError,
     GoldenPoolsError,
     NeverFitsError,
@@ -34,7 +35,7 @@ from golden_pools.rules.resize import (
     next_targets,
     resize_timeout,
 )
-from golden_pools.rules.resize.allocation import UNSEEN_LIMIT, is_acceptable, read_miss
+from golden_pools.rules.resize.allocation import UNSEEN_LIMIT, is_acceptable, numbers, read_miss
 from golden_pools.rules.resize.tactics import is_full
 from golden_pools.spec.model import Autoscale, Resize, Tactic, Targets, UnderWay
 
@@ -175,7 +176,7 @@ class ResizingOperator(PoolStageOperator):
         site.keep(replace(course, request=replace(request, stopped=True)))
         try:
             site.hook.stop_resize(*site.where, etag=pool.etag)
-        except OwnershipError as conflict:
+        except ConflictError as conflict:
             self.log.warning("Looking again after a conflict: %s", conflict)
 
     def _missed(self, site: Site, course: Course, pool: Pool) -> tuple[Verdict, Course]:
@@ -348,10 +349,8 @@ def _has_size(pool: Pool, course: Course) -> bool:
 
 
 def _reached(pool: Pool, course: Course) -> Verdict:
-    counted = f"{pool.current_dedicated} of {course.goal.dedicated} dedicated and "
-    counted += f"{pool.current_spot} of {course.goal.spot} Spot nodes allocated"
     after = f"after {course.resizes} resize(s)" if course.resizes else "no resize was needed"
-    return Verdict(kind=VerdictKind.REACHED, reason=f"{counted}, {after}", code=Cause.AT_TARGET)
+    return Verdict(kind=VerdictKind.REACHED, reason=f"{numbers(pool, course.goal)}, {after}", code=Cause.AT_TARGET)
 
 
 def _gone(pool: Pool | None) -> Verdict:

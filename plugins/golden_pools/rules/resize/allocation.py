@@ -71,12 +71,12 @@ def judge(
         return verdict
     if pool.allocation_state is not AllocationState.STEADY:
         return Verdict(
-            kind=VerdictKind.WAIT, reason=f"{pool.allocation_state}: {numbers(pool, request)}", code=Cause.ON_ITS_WAY
+            kind=VerdictKind.WAIT, reason=f"{pool.allocation_state}: {_progress(pool, request)}", code=Cause.ON_ITS_WAY
         )
     if has_nodes(pool, request.targets):
         errors = [one.text for one in diagnose_all(pool.resize_errors, overrides)]
         return Verdict(
-            kind=VerdictKind.REACHED, reason="; ".join([numbers(pool, request), *errors]), code=Cause.AT_TARGET
+            kind=VerdictKind.REACHED, reason="; ".join([_progress(pool, request), *errors]), code=Cause.AT_TARGET
         )
     return missed(pool, request, read_miss(pool, request, overrides=overrides))
 
@@ -97,7 +97,7 @@ def missed(pool: Pool, request: ResizeRequest, diagnoses: tuple[Diagnosis, ...])
     worst = diagnoses[0]
     return Verdict(
         kind=VerdictKind.MISSED,
-        reason="; ".join([numbers(pool, request), *(one.text for one in diagnoses)]),
+        reason="; ".join([_progress(pool, request), *(one.text for one in diagnoses)]),
         code=worst.code,
         advice=worst.row.advice,
         blames_image=any(one.row.blames_image for one in diagnoses),
@@ -155,15 +155,18 @@ def is_acceptable(pool: Pool, targets: Targets, shares: Shares) -> bool:
     )
 
 
-def numbers(pool: Pool, request: ResizeRequest) -> str:
-    """Return how far a resize is: ``2 of 3 dedicated and 0 of 0 Spot nodes allocated, resize 1``."""
-    targets = request.targets
+def numbers(pool: Pool, targets: Targets) -> str:
+    """Return how far the pool is: ``2 of 3 dedicated and 0 of 0 Spot nodes allocated``."""
     if not targets.total:
-        return f"{pool.current_total} nodes left, resize {request.number}"
+        return f"{pool.current_total} nodes left"
     return (
         f"{pool.current_dedicated} of {targets.dedicated} dedicated and "
-        f"{pool.current_spot} of {targets.spot} Spot nodes allocated, resize {request.number}"
+        f"{pool.current_spot} of {targets.spot} Spot nodes allocated"
     )
+
+
+def _progress(pool: Pool, request: ResizeRequest) -> str:
+    return f"{numbers(pool, request.targets)}, resize {request.number}"
 
 
 def wanted(target: int, share: float) -> int:

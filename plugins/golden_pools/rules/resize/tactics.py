@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from golden_pools.rules.facts import Pool
-from golden_pools.rules.resize.allocation import is_acceptable, missed, read_miss
+from golden_pools.rules.resize.allocation import is_acceptable, missed, numbers, read_miss
 from golden_pools.rules.resize.course import Course
 from golden_pools.rules.resize.diagnosis import Diagnosis
 from golden_pools.rules.resize.verdict import Verdict, VerdictKind
@@ -56,13 +56,13 @@ def after_miss(pool: Pool, course: Course, settings: Resize, prospects: Prospect
             continue
         if tactic is Tactic.ACCEPT_SHARE:
             if is_acceptable(pool, course.goal, settings.smallest_acceptable_share):
-                return replace(verdict, kind=VerdictKind.PARTIAL), course
+                return _last(VerdictKind.PARTIAL, verdict, pool, course, diagnoses), course
         elif (tried := _try(tactic, pool, course, settings, prospects)) is not None:
             back_off = timedelta(minutes=settings.back_off_minutes)
             return _again(verdict, back_off if tactic is Tactic.BACK_OFF else AT_ONCE, tactic), tried
         else:
             course = course.using_up(tactic)
-    return replace(verdict, kind=VerdictKind.GIVE_UP, reason=f"{verdict.reason}{_tried(course)}"), course
+    return _last(VerdictKind.GIVE_UP, verdict, pool, course, diagnoses), course
 
 
 def is_full(diagnoses: tuple[Diagnosis, ...]) -> bool:
@@ -140,5 +140,8 @@ def _dedicated_instead(pool: Pool, course: Course, room: int | None) -> Course |
     )
 
 
-def _tried(course: Course) -> str:
-    return f"; tried: {', '.join(course.used)}" if course.used else ""
+def _last(kind: VerdictKind, verdict: Verdict, pool: Pool, course: Course, diagnoses: tuple[Diagnosis, ...]) -> Verdict:
+    """Return the verdict that ends the course: how far the pool is from its goal, and what was tried."""
+    reached = f"{numbers(pool, course.goal)} after {course.resizes} resize(s)"
+    tried = [f"tried: {', '.join(course.used)}"] if course.used else []
+    return replace(verdict, kind=kind, reason="; ".join([reached, *(one.text for one in diagnoses), *tried]))
