@@ -1,8 +1,9 @@
-"""A simulator in a process of its own, and its control routes as methods."""
+"""A simulator in a process of its own with its control routes as methods, and one in a thread of this process."""
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 import httpx
 
+from include.azure_simulator.server import build_app
+from include.azure_simulator.serving import listen, server_for
+from include.azure_simulator.world import World
 from include.demo.azure import running_simulator
 from include.local_airflow import free_port
 
@@ -79,3 +83,18 @@ def start_simulator(log_file: Path, *, speed: float) -> Iterator[SimulatorProces
     """Run a simulator with the sample world on a free port; it ends with the block."""
     with running_simulator(free_port(), speed=speed, log_file=log_file) as running:
         yield SimulatorProcess(running.url)
+
+
+@contextmanager
+def serve(world: World) -> Iterator[str]:
+    """Serve a world in a thread of this process on a free port; returns the base URL. It ends with the block."""
+    listener = listen("127.0.0.1", 0)
+    server = server_for(build_app(world))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=5)
+        listener.close()

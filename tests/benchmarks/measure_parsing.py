@@ -56,6 +56,10 @@ def ratio(directory: Path) -> dict[str, Any]:
     dags = parse(OUR_FILE)
     peer_file = write_peer(directory, dags)
     peer_dags = parse(peer_file)
+    if differing := [dag_id for dag_id, dag in dags.items() if shape(dag) != shape(peer_dags.get(dag_id))]:
+        raise SystemExit(
+            f"{peer_file} does not make the same of {differing[0]} (of {len(differing)}); see its log above"
+        )
     best = {"ours": float("inf"), "peer": float("inf")}
     for _ in range(ROUNDS):
         for name, file in (("ours", OUR_FILE), ("peer", peer_file)):
@@ -71,8 +75,29 @@ def ratio(directory: Path) -> dict[str, Any]:
     }
 
 
+def shape(dag: Any) -> dict[str, Any] | None:
+    """Return each task's group, trigger rule, doc and upstream tasks; nothing where there is no DAG.
+
+    The names are the peer's: dag-factory makes no two tasks of one name, not even in two groups.
+    """
+    if dag is None:
+        return None
+    return {
+        peer_name(task.task_id): (
+            task.task_group.group_id,
+            task.trigger_rule,
+            task.doc_md,
+            {peer_name(upstream) for upstream in task.upstream_task_ids},
+        )
+        for task in dag.tasks
+    }
+
+
 def write_peer(directory: Path, dags: dict[str, Any]) -> Path:
-    """Write one YAML file per DAG for dag-factory: the same tasks, edges, groups, params and retries as ours."""
+    """Write one YAML file per DAG for dag-factory: the same tasks, edges, groups, params and retries as ours.
+
+    It has no word for a teardown; what that adds is ours alone.
+    """
     for dag_id, dag in dags.items():
         content = {
             dag_id: {
@@ -96,15 +121,21 @@ def write_peer(directory: Path, dags: dict[str, Any]) -> Path:
 
 def peer_task(task: Any) -> dict[str, Any]:
     """Describe a task for dag-factory, as one of the cheapest operator there is."""
-    group, _, name = task.task_id.rpartition(".")
     described = {
-        "task_id": name,
+        "task_id": peer_name(task.task_id),
         "operator": "airflow.providers.standard.operators.empty.EmptyOperator",
         "doc_md": task.doc_md,
         "trigger_rule": task.trigger_rule.value,
-        "dependencies": sorted(upstream.rpartition(".")[2] for upstream in task.upstream_task_ids),
+        "dependencies": sorted(map(peer_name, task.upstream_task_ids)),
     }
+    group = task.task_group.group_id
     return {**described, "task_group_name": group} if group else described
+
+
+def peer_name(task_id: str) -> str:
+    """Return ``group_task`` for a task of ours (``group.task``) and of the peer (``group.group_task``)."""
+    group, _, name = task_id.rpartition(".")
+    return name if not group or name.startswith(f"{group}_") else f"{group}_{name}"
 
 
 if __name__ == "__main__":

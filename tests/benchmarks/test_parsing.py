@@ -61,4 +61,4 @@ def test_a_pool_s_dag_costs_no_more_than_one_of_dag_factory(measured: Any, figur
     )
     assert result["dags"] == [POOLS, POOLS]
     assert result["tasks"][0] == result["tasks"][1]
-    assert ratio <= 1.0  # about half of it was measured, so a busy machine has room
+    assert ratio <= 1.0  # 0.4 was measured, so a busy machine has room

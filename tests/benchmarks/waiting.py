@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +12,8 @@ import httpx
 import yaml
 
 from include.azure_simulator.clock import Clock
-from include.azure_simulator.server import build_app
-from include.azure_simulator.serving import listen, server_for
 from include.azure_simulator.world import SAMPLE_WORLD, World
-from tests.simulator import SimulatorProcess
+from tests.simulator import SimulatorProcess, serve
 
 DAG_ID, TASK_ID = "waits", "wait"
 SPEED = 600
@@ -103,13 +100,5 @@ def many_pools(count: int, world_file: Path) -> Iterator[ManyPools]:
     account["pool_quota"] = count
     account["pools"] = [{"name": f"farm-{number}", "properties": POOL} for number in range(count)]
     world_file.write_text(json.dumps(content), encoding="utf-8")
-    listener = listen("127.0.0.1", 0)
-    server = server_for(build_app(World.load(world_file, clock=Clock(SPEED))))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    try:
-        yield ManyPools(f"http://127.0.0.1:{listener.getsockname()[1]}", account, count)
-    finally:
-        server.should_exit = True
-        thread.join(timeout=5)
-        listener.close()
+    with serve(World.load(world_file, clock=Clock(SPEED))) as url:
+        yield ManyPools(url, account, count)

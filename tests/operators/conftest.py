@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -26,9 +25,8 @@ from golden_pools.spec.model import Capture, PoolSpec
 from golden_pools.triggers import job, jobs, operation, pool, replication, soak
 
 from include.azure_simulator.clock import Clock
-from include.azure_simulator.server import build_app
-from include.azure_simulator.serving import listen, server_for
 from include.azure_simulator.world import World
+from tests.simulator import serve
 
 STAMP = datetime(2026, 11, 22, 2, 0, 5, tzinfo=UTC)
 SPEED = 1200.0
@@ -49,6 +47,9 @@ API_VERSIONS = {
 
 OLD, NEW = "2026.1101.20005", "2026.1121.20005"
 """Versions that :meth:`Cloud.make_version` may make before a run."""
+
+SECOND = "small-2026-1121-20005"
+"""Id of the pool that carries the version ``NEW`` beside the pool ``small``."""
 
 
 @dataclass
@@ -167,10 +168,10 @@ class Cloud:
         self.advance(minutes=30)
         self.forget()
 
-    def resize(self, *, dedicated: int, spot: int = 0) -> None:
-        """Resize the pool, as somebody else would."""
+    def resize(self, *, dedicated: int, spot: int = 0, name: str = "small") -> None:
+        """Resize a pool, as somebody else would."""
         body = {"properties": {"scaleSettings": {"fixedScale": _fixed(dedicated, spot)}}}
-        self.arm("PATCH", f"{ACCOUNT}/pools/small", body)
+        self.arm("PATCH", f"{ACCOUNT}/pools/{name}", body)
 
     def delete_pool(self, name: str = "small") -> None:
         self.arm("DELETE", f"{ACCOUNT}/pools/{name}")
@@ -202,6 +203,30 @@ class Cloud:
         nodes = self.plane("GET", f"/pools/{name}/nodes")["value"]
         return [node["virtualMachineInfo"]["imageReference"]["virtualMachineImageId"] for node in nodes]
 
+    def make_job(
+        self, name: str = "work", *, pool: str = "small", disabled: bool = False, **properties: object
+    ) -> None:
+        """Make a job without tasks on a pool."""
+        self.plane("POST", "/jobs", {"id": name, "poolInfo": {"poolId": pool}, **properties})
+        if disabled:
+            self.disable_job(name)
+            self.advance(minutes=1)
+
+    def disable_job(self, name: str = "work", tasks: str = "requeue") -> None:
+        self.plane("POST", f"/jobs/{name}/disable", {"disableTasks": tasks})
+
+    def make_schedule(self, name: str = "nightly", *, pool: str = "small", **specification: object) -> None:
+        """Make a schedule of a job every ten hours on a pool; its first job is there at once."""
+        body = {
+            "id": name,
+            "schedule": {"recurrenceInterval": "PT10H"},
+            "jobSpecification": {"poolInfo": {"poolId": pool}, **specification},
+        }
+        self.plane("POST", "/jobschedules", body)
+
+    def schedule(self, name: str = "nightly") -> dict[str, Any]:
+        return self.plane("GET", f"/jobschedules/{name}")
+
     def run_task(self, *, minutes: float, job: str = "work", pool: str = "small") -> None:
         """Let a task run on a node of a pool for so long."""
         self.plane("POST", "/jobs", {"id": job, "poolInfo": {"poolId": pool}})
@@ -228,23 +253,12 @@ def _fixed(dedicated: int, spot: int) -> dict[str, Any]:
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """The sample world at a clock that runs, and the connection ``azure_default`` to it."""
     world = World.load(clock=Clock(speed=SPEED, start=STAMP))
-    listener = listen("127.0.0.1", 0)
-    server = server_for(build_app(world))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_AZURE_DEFAULT",
-        json.dumps({"conn_type": "azure", "extra": {"arm_endpoint": url, "poll_seconds": 1}}),
-    )
     for module in (job, jobs, operation, pool, replication, soak):
         monkeypatch.setattr(module, "FIRST_LOOK_SECONDS", 0.01)
-    try:
+    with serve(world) as url:
+        extra = {"arm_endpoint": url, "poll_seconds": 1}
+        monkeypatch.setenv("AIRFLOW_CONN_AZURE_DEFAULT", json.dumps({"conn_type": "azure", "extra": extra}))
         yield Cloud(world, url)
-    finally:
-        server.should_exit = True
-        thread.join(timeout=5)
-        listener.close()
 
 
 @pytest.fixture
@@ -296,6 +310,7 @@ class Run:
     :param keys: keys of the DAG's form
     :param running: DAGs that have a run that is going on
     :param in_waits: what happens in the waits to come, one for each, before their triggers look
+    :param fire: waits until a trigger fires, at most so long
     """
 
     spec: PoolSpec
@@ -312,6 +327,7 @@ class Run:
     keys: tuple[str, ...] = PARAMS
     running: set[str] = field(default_factory=set)
     in_waits: Iterable[Callable[[], object]] = ()
+    fire: Callable[[BaseTrigger, timedelta], TriggerEvent] = field(default_factory=lambda: fire)
 
     def __post_init__(self) -> None:
         plan = make_plan(
@@ -348,12 +364,18 @@ class Run:
     def do(self, task: BaseOperator) -> Any:
         """Run a task to its end, through all its waits; returns its XCom."""
         self.start_try(task)
+        return self._go_through(task, "execute", {})
+
+    def resume(self, task: BaseOperator) -> Any:
+        """Let a task that has begun look again, as after a wait, and run it to its end; returns its XCom."""
+        return self._go_through(task, "go_on", {"event": {}})
+
+    def _go_through(self, task: BaseOperator, method_name: str, arguments: dict[str, Any]) -> Any:
         coming = iter(self.in_waits)
         context = self.context(task)
-        method, arguments = task.execute, {}
         while True:
             try:
-                result = method(context, **arguments)
+                result = getattr(task, method_name)(context, **arguments)
             except AirflowSkipException as skipped:
                 return f"skipped: {skipped}"
             except TaskDeferred as deferred:
@@ -364,11 +386,11 @@ class Run:
             self.kwargs.append(wait.trigger.serialize()[1])
             assert wait.timeout is not None, "a wait without a deadline"
             next(coming, lambda: None)()
-            event = fire(reborn(wait.trigger))
+            event = self.fire(reborn(wait.trigger), wait.timeout)
             if isinstance(event, TaskSuccessEvent):
                 # Airflow 3.3.2 encodes the XCom of a task that ends in the triggerer twice.
                 return self._finished(task, json.dumps((event.xcoms or {}).get("return_value")))
-            method = getattr(task, wait.method_name)
+            method_name = wait.method_name
             arguments = {"event": json.loads(json.dumps(event.payload))}
 
     def _finished(self, task: BaseOperator, result: Any) -> Any:
@@ -435,19 +457,25 @@ def reborn(trigger: BaseTrigger) -> BaseTrigger:
     return type(trigger)(**json.loads(json.dumps(arguments)))
 
 
-def fire(trigger: BaseTrigger, *, within_seconds: float = 60.0) -> TriggerEvent:
-    """Run a trigger until it fires."""
+def fire(trigger: BaseTrigger, _: timedelta | None = None, *, within_seconds: float = 60.0) -> TriggerEvent:
+    """Run a trigger until it fires; Airflow's timeout is hours of a clock that runs fast."""
+    return asyncio.run(asyncio.wait_for(first_event(trigger), within_seconds))
 
-    async def first() -> TriggerEvent:
-        async with aclosing(trigger.run()) as events:  # type: ignore[type-var]
-            return await anext(events)
 
-    return asyncio.run(asyncio.wait_for(first(), within_seconds))
+async def first_event(trigger: BaseTrigger) -> TriggerEvent:
+    """Return the event that a trigger fires."""
+    async with aclosing(trigger.run()) as events:  # type: ignore[type-var]
+        return await anext(events)
 
 
 @pytest.fixture
 def spec(cloud: Cloud) -> PoolSpec:
     """A small pool of the sample world with the golden VM's own system."""
+    return small_pool(cloud)
+
+
+def small_pool(cloud: Cloud) -> PoolSpec:
+    """Return the spec of a pool of three nodes."""
     return PoolSpec.model_validate(
         {
             "subscription": next(iter(cloud.world.subscriptions)),
