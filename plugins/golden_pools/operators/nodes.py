@@ -49,6 +49,7 @@ class ReadyNodesOperator(ReplacingOperator):
         plan = self.plan_for_writing(context)
         with self.work(plan) as hook:
             ward = self._ward(context, hook)
+            self.begin(ward.site)
             if ward.chart.deadline(timedelta(minutes=plan.spec.resize.ready_minutes)) <= now():
                 ward.keep(ward.chart.anew(now()))
         return self.turn(context)

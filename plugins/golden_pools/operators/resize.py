@@ -42,11 +42,18 @@ class ResizePoolOperator(ResizingOperator):
         self.pool_task_id = pool_task_id
         self.even_partly = even_partly
 
+    def execute(self, context: Context) -> dict[str, Any] | None:
+        """Begin; what an earlier try asked for is adopted, unless somebody else has resized the pool since."""
+        plan = self.plan_for_writing(context)
+        with self.batch(plan) as hook:
+            self.begin(self.site(context, plan, hook))
+        return self.turn(context)
+
     def next_step(self, context: Context) -> dict[str, Any] | None:
         """Ask for a resize, or adopt the one that an earlier try asked for, and wait for it."""
         plan = self.plan_for_writing(context)
         with self.batch(plan) as hook:
-            site = self._site(context, plan, hook)
+            site = self.site(context, plan, hook)
             verdict, course = self.bring_to_targets(site, result={"pool": site.pool})
             if verdict.kind is VerdictKind.GIVE_UP:
                 error = failure_of(verdict, plan, "The pool did not reach its targets", resource=site.resource)
@@ -66,10 +73,11 @@ class ResizePoolOperator(ResizingOperator):
         """Resume after a wait: what follows depends on what is seen now."""
         plan = self.plan(context)
         with self.batch(plan) as hook:
-            self.after_resize(self._site(context, plan, hook), event or {})
+            self.after_resize(self.site(context, plan, hook), event or {})
         return self.turn(context)
 
-    def _site(self, context: Context, plan: RunPlan, hook: BatchHook) -> Site:
+    def site(self, context: Context, plan: RunPlan, hook: BatchHook) -> Site:
+        """Return the pool that is to be brought to its targets."""
         pool = stage_pool(context, plan, hook, self.pool_task_id)
         return Site(
             context=context,

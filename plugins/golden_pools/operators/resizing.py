@@ -108,6 +108,14 @@ class ResizingOperator(PoolStageOperator):
     earlier try left, the pool itself tells how far it is.
     """
 
+    def begin(self, site: Site) -> None:
+        """Begin a try: a course is begun anew where somebody else has resized the pool since."""
+        request = site.course().request
+        pool = site.hook.pool(*site.where) if request else None
+        overtaken = request and pool and request.is_ours(pool)
+        if request and overtaken and judge(pool, request).kind is VerdictKind.OWNED_BY_OTHER:
+            site.forget()
+
     def bring_to_targets(self, site: Site, *, result: Mapping[str, Any] | None = None) -> tuple[Verdict, Course]:
         """Bring the pool one step nearer to its targets, and defer; returns when it is there, or nothing more helps.
 
