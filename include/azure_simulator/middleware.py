@@ -65,19 +65,24 @@ class Exchanges:
         started = time.monotonic()
         answer = _Answer()
 
+        is_logged = plane is Plane.CONTROL
+
         async def send_and_keep(message: Message) -> None:
+            nonlocal is_logged
             if message["type"] == "http.response.start":
                 _add_headers(MutableHeaders(scope=message), request, plane)
-            if plane is not Plane.CONTROL:
+            if not is_logged:
                 answer.keep(message)
-                if answer.is_whole:  # logged ahead of its end, so that whoever has the answer finds it in the log
+                if message["type"] == "http.response.body" and not message.get("more_body"):
+                    # Who has the whole answer finds it in the log.
+                    is_logged = True
                     self._log(request, body, answer, started)
             await send(message)
 
         try:
             await app(scope, _replay(body, receive), send_and_keep)
         finally:
-            if plane is not Plane.CONTROL and not answer.is_whole:
+            if not is_logged:
                 self._log(request, body, answer, started)
 
     def _log(self, request: Request, body: bytes, answer: _Answer, started: float) -> None:
@@ -212,7 +217,6 @@ class _Answer:
         self.status = 0
         self.headers: list[tuple[str, str]] = []
         self.body = bytearray()
-        self.is_whole = False
 
     def keep(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -220,7 +224,6 @@ class _Answer:
             self.headers = [(name.decode().lower(), value.decode("latin-1")) for name, value in message["headers"]]
         elif message["type"] == "http.response.body":
             self.body += message.get("body", b"")
-            self.is_whole = not message.get("more_body")
 
 
 def _api_version(request: Request) -> str | None:

@@ -128,6 +128,15 @@ def planned(*path: str) -> str:
     return f"{{{{ ti.xcom_pull(task_ids='{PLAN_TASK_ID}')['spec']{keys} }}}}"
 
 
+def returned(task_id: str, *path: str) -> str:
+    """Return the template of a field of a task's XCom, wherever the task ended (see :func:`pulled`)."""
+    keys = "".join(f"['{key}']" for key in path)
+    return (
+        f"{{% set value = ti.xcom_pull(task_ids='{task_id}') %}}"
+        f"{{{{ (macros.json.loads(value) if value is string else value){keys} }}}}"
+    )
+
+
 def note_failure(context: Context, error: GoldenPoolsError, *, blames_image: bool) -> GoldenPoolsError:
     """Leave the reason of a failure for the tasks that deal with it; returns ``error``, which is to be raised then.
 

@@ -11,9 +11,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 from golden_pools.errors import GoldenPoolsError, OwnershipError, ResizeGaveUpError, RolledBackError
 from golden_pools.operators.base import StageOperator, StateStore, now, pulled
 from golden_pools.operators.drain import drain_of
-from golden_pools.operators.give_back import counts
 from golden_pools.operators.job_moves import DISABLED_KEY, JobMovingOperator, Moving, named
 from golden_pools.operators.refresh import BEFORE_KEY
+from golden_pools.operators.resizing import counts
 from golden_pools.rules.facts import Pool
 from golden_pools.rules.family import SINCE, Role, current_pool, family, moment_of_role, with_role
 from golden_pools.rules.plan import RunPlan
