@@ -74,7 +74,7 @@ def judge(
             kind=VerdictKind.WAIT, reason=f"{pool.allocation_state}: {_progress(pool, request)}", code=Cause.ON_ITS_WAY
         )
     if has_nodes(pool, request.targets):
-        errors = [one.text for one in diagnose_all(pool.resize_errors, overrides)]
+        errors = texts(diagnose_all(pool.resize_errors, overrides))
         return Verdict(
             kind=VerdictKind.REACHED, reason="; ".join([_progress(pool, request), *errors]), code=Cause.AT_TARGET
         )
@@ -97,11 +97,16 @@ def missed(pool: Pool, request: ResizeRequest, diagnoses: tuple[Diagnosis, ...])
     worst = diagnoses[0]
     return Verdict(
         kind=VerdictKind.MISSED,
-        reason="; ".join([_progress(pool, request), *(one.text for one in diagnoses)]),
+        reason="; ".join([_progress(pool, request), *texts(diagnoses)]),
         code=worst.code,
         advice=worst.row.advice,
         blames_image=any(one.row.blames_image for one in diagnoses),
     )
+
+
+def texts(diagnoses: tuple[Diagnosis, ...]) -> tuple[str, ...]:
+    """Return the texts of errors, each once: Azure says some for dedicated and Spot nodes alike."""
+    return tuple(dict.fromkeys(one.text for one in diagnoses))
 
 
 def _not_seen(pool: Pool, unseen: int) -> Verdict:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from golden_pools.rules.facts import Pool
-from golden_pools.rules.resize.allocation import is_acceptable, missed, numbers, read_miss
+from golden_pools.rules.resize.allocation import is_acceptable, missed, numbers, read_miss, texts
 from golden_pools.rules.resize.course import Course
 from golden_pools.rules.resize.diagnosis import Diagnosis
 from golden_pools.rules.resize.verdict import Verdict, VerdictKind
@@ -144,4 +144,4 @@ def _last(kind: VerdictKind, verdict: Verdict, pool: Pool, course: Course, diagn
     """Return the verdict that ends the course: how far the pool is from its goal, and what was tried."""
     reached = f"{numbers(pool, course.goal)} after {course.resizes} resize(s)"
     tried = [f"tried: {', '.join(course.used)}"] if course.used else []
-    return replace(verdict, kind=kind, reason="; ".join([reached, *(one.text for one in diagnoses), *tried]))
+    return replace(verdict, kind=kind, reason="; ".join([reached, *texts(diagnoses), *tried]))
