@@ -164,10 +164,9 @@ def test_a_drain_past_its_deadline_gives_the_pool_its_nodes_back(
     run.in_waits = [outlasting(cloud, later), lambda: cloud.advance(minutes=20)]
     error = gives_up(run)
     assert error.what == (
-        "The pool was not empty by the drain deadline; the pool has its old size back, "
-        f"2 dedicated and 0 Spot nodes on {OLD}"
+        f"The pool could not be emptied; the pool has its old size back, 2 dedicated and 0 Spot nodes on {OLD}"
     )
-    assert error.answer == "1 node(s) still there after 1h"
+    assert error.answer == "1 node(s) still there after 1 resize(s) to zero, with 1h for running tasks"
     assert "refresh.drain_fallback: requeue" in error.advice
     assert cloud.image_of() == images[OLD]
     assert cloud.node_images() == [images[OLD]] * 2
