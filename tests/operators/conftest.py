@@ -17,6 +17,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from golden_pools.errors import AzureBusyError
+from golden_pools.hooks.batch_work import BatchWorkHook
 from golden_pools.operators import base
 from golden_pools.operators.base import pulled
 from golden_pools.retries import RETRIES
@@ -460,6 +461,22 @@ class _OutletEvents:
                 events[asset.name] = json.loads(json.dumps(value))
 
         return Event()
+
+
+def just_before(
+    monkeypatch: pytest.MonkeyPatch, method: str, happens: Callable[..., object], *, times: int = 1
+) -> None:
+    """Let something happen between the run's look and its next calls of a hook's method."""
+    real, left = getattr(BatchWorkHook, method), times
+
+    def called(self: BatchWorkHook, *arguments: Any, **keywords: Any) -> Any:
+        nonlocal left
+        if left:
+            left -= 1
+            happens()
+        return real(self, *arguments, **keywords)
+
+    monkeypatch.setattr(BatchWorkHook, method, called)
 
 
 def reborn(trigger: BaseTrigger) -> BaseTrigger:
