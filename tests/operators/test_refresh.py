@@ -270,6 +270,24 @@ def test_a_pool_that_cannot_be_grown_again_is_told_with_both_errors(
     assert "InvalidPropertyValue" in refused.value.answer
 
 
+def test_a_pool_that_no_quota_lets_grow_again_is_told_with_both_errors(
+    cloud: Cloud, images: dict[str, str], run: Run
+) -> None:
+    """The quota was lowered while the pool was empty: it gets what fits."""
+    cloud.make_pool(images[OLD], dedicated=2)
+    refuse_the_image(cloud)
+    account = cloud.world.batch.account("goldenbatch")
+    assert account is not None
+    account.facts = account.facts.model_copy(update={"dedicated_core_quota": 2})
+    run.in_waits = repeat(lambda: cloud.advance(minutes=20))
+    with pytest.raises(AzureRefusedError) as refused:
+        run.do(refresh())
+    assert "it does not have its old size back" in refused.value.what
+    assert "the account's quota is 2" in refused.value.what
+    assert "InvalidPropertyValue" in refused.value.answer
+    assert len(cloud.node_images()) == 1
+
+
 def test_a_refused_change_of_a_pool_that_had_no_nodes_is_just_told(
     cloud: Cloud, images: dict[str, str], run: Run
 ) -> None:
