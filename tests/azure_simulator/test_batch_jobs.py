@@ -103,6 +103,18 @@ def test_a_running_node_counts_as_running(batch: Batch) -> None:
     assert batch.counts("nightly") == {"idle": 1, "running": 1, "total": 2}
 
 
+def test_a_task_of_a_job_that_was_disabled_begins_when_the_job_is_enabled(batch: Batch) -> None:
+    _job(batch)
+    _add(batch, "one", "sleep 600")
+    batch.plane("POST", "/jobs/work/disable", {"disableTasks": "requeue"})
+    batch.wait(minutes=60)
+    batch.plane("POST", "/jobs/work/enable")
+    enabled = batch.world.clock.now()
+
+    assert _task(batch, "one")["state"] == "running"
+    assert datetime.fromisoformat(_task(batch, "one")["executionInfo"]["startTime"]) == enabled
+
+
 def test_a_job_changes_its_pool_only_while_disabled(batch: Batch) -> None:
     _job(batch)
     change = {"poolInfo": {"poolId": "other"}}

@@ -48,6 +48,9 @@ API_VERSIONS = {
 OLD, NEW = "2026.1101.20005", "2026.1121.20005"
 """Versions that :meth:`Cloud.make_version` may make before a run."""
 
+SECOND = "small-2026-1121-20005"
+"""Id of the pool that carries the version ``NEW`` beside the pool ``small``."""
+
 
 @dataclass
 class Cloud:
@@ -165,10 +168,10 @@ class Cloud:
         self.advance(minutes=30)
         self.forget()
 
-    def resize(self, *, dedicated: int, spot: int = 0) -> None:
-        """Resize the pool, as somebody else would."""
+    def resize(self, *, dedicated: int, spot: int = 0, name: str = "small") -> None:
+        """Resize a pool, as somebody else would."""
         body = {"properties": {"scaleSettings": {"fixedScale": _fixed(dedicated, spot)}}}
-        self.arm("PATCH", f"{ACCOUNT}/pools/small", body)
+        self.arm("PATCH", f"{ACCOUNT}/pools/{name}", body)
 
     def delete_pool(self, name: str = "small") -> None:
         self.arm("DELETE", f"{ACCOUNT}/pools/{name}")
@@ -199,6 +202,30 @@ class Cloud:
         """Return what each node of a pool really runs on."""
         nodes = self.plane("GET", f"/pools/{name}/nodes")["value"]
         return [node["virtualMachineInfo"]["imageReference"]["virtualMachineImageId"] for node in nodes]
+
+    def make_job(
+        self, name: str = "work", *, pool: str = "small", disabled: bool = False, **properties: object
+    ) -> None:
+        """Make a job without tasks on a pool."""
+        self.plane("POST", "/jobs", {"id": name, "poolInfo": {"poolId": pool}, **properties})
+        if disabled:
+            self.disable_job(name)
+            self.advance(minutes=1)
+
+    def disable_job(self, name: str = "work", tasks: str = "requeue") -> None:
+        self.plane("POST", f"/jobs/{name}/disable", {"disableTasks": tasks})
+
+    def make_schedule(self, name: str = "nightly", *, pool: str = "small", **specification: object) -> None:
+        """Make a schedule of a job every ten hours on a pool; its first job is there at once."""
+        body = {
+            "id": name,
+            "schedule": {"recurrenceInterval": "PT10H"},
+            "jobSpecification": {"poolInfo": {"poolId": pool}, **specification},
+        }
+        self.plane("POST", "/jobschedules", body)
+
+    def schedule(self, name: str = "nightly") -> dict[str, Any]:
+        return self.plane("GET", f"/jobschedules/{name}")
 
     def run_task(self, *, minutes: float, job: str = "work", pool: str = "small") -> None:
         """Let a task run on a node of a pool for so long."""
@@ -337,12 +364,18 @@ class Run:
     def do(self, task: BaseOperator) -> Any:
         """Run a task to its end, through all its waits; returns its XCom."""
         self.start_try(task)
+        return self._go_through(task, "execute", {})
+
+    def resume(self, task: BaseOperator) -> Any:
+        """Let a task that has begun look again, as after a wait, and run it to its end; returns its XCom."""
+        return self._go_through(task, "go_on", {"event": {}})
+
+    def _go_through(self, task: BaseOperator, method_name: str, arguments: dict[str, Any]) -> Any:
         coming = iter(self.in_waits)
         context = self.context(task)
-        method, arguments = task.execute, {}
         while True:
             try:
-                result = method(context, **arguments)
+                result = getattr(task, method_name)(context, **arguments)
             except AirflowSkipException as skipped:
                 return f"skipped: {skipped}"
             except TaskDeferred as deferred:
@@ -357,7 +390,7 @@ class Run:
             if isinstance(event, TaskSuccessEvent):
                 # Airflow 3.3.2 encodes the XCom of a task that ends in the triggerer twice.
                 return self._finished(task, json.dumps((event.xcoms or {}).get("return_value")))
-            method = getattr(task, wait.method_name)
+            method_name = wait.method_name
             arguments = {"event": json.loads(json.dumps(event.payload))}
 
     def _finished(self, task: BaseOperator, result: Any) -> Any:

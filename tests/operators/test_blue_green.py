@@ -10,10 +10,7 @@ from golden_pools.errors import OwnershipError
 from golden_pools.operators.refresh import RefreshPoolOperator
 from golden_pools.spec.model import PoolSpec
 
-from tests.operators.conftest import NEW, OLD, Cloud, Run, with_refresh
-
-SECOND = "small-2026-1121-20005"
-"""Id of the pool that carries the version ``NEW``."""
+from tests.operators.conftest import NEW, OLD, SECOND, Cloud, Run, with_refresh
 
 
 @pytest.fixture
@@ -162,7 +159,7 @@ def test_recreate_loses_no_task_of_a_job_that_stays_bound_to_the_id(
     cloud.make_pool(images[OLD], dedicated=2)
     cloud.run_task(minutes=300)
     if how == "disabled":
-        cloud.plane("POST", "/jobs/work/disable", {"disableTasks": "requeue"})
+        cloud.disable_job()
         cloud.advance(minutes=1)
     make_run(strategy="recreate", force=how == "forced").do(refresh())
     assert cloud.job() == ("small", "active" if how == "forced" else "disabled")

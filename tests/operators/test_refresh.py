@@ -26,12 +26,6 @@ def refresh() -> RefreshPoolOperator:
     return RefreshPoolOperator(task_id="refresh")
 
 
-def resumed(run: Run, task: RefreshPoolOperator) -> object:
-    """Resume a task that has begun, as after a wait, and run it to its end."""
-    task.execute = lambda context: task.go_on(context, {})  # type: ignore[method-assign]
-    return run.do(task)
-
-
 def scales_sent(cloud: Cloud) -> list[dict[str, object]]:
     """Return the ``fixedScale`` of every resize that was asked for, in order."""
     bodies = [json.loads(entry["request_body"]) for entry in cloud.requests() if entry["method"] == "PATCH"]
@@ -192,7 +186,7 @@ def test_a_drain_that_still_goes_on_at_the_deadline_is_stopped(
     later(minutes=65)
     run.in_waits = repeat(lambda: cloud.advance(minutes=20))
     with pytest.raises(ResizeGaveUpError) as gave_up:
-        resumed(run, refresh())
+        run.resume(refresh())
     assert "the pool has its old size back, 2 dedicated and 0 Spot nodes" in gave_up.value.what
     assert [write for write in cloud.writes() if write.endswith("/stopResize")] != []
     assert cloud.task()["requeues"] == 0

@@ -200,7 +200,7 @@ class BatchAccount:
     def _give_tasks(self, pool: Pool, now: datetime) -> None:
         jobs = [job for job in self.jobs.values() if (job.pool_name or "").lower() == pool.name.lower()]
         jobs.sort(key=lambda job: -job.priority)
-        waiting = [task for job in jobs for task in job.waiting_tasks()]
+        waiting = [waiting for job in jobs for waiting in job.waiting_tasks()]
         if waiting:
 
             def run(task: Task) -> CommandRun:

@@ -127,11 +127,12 @@ class Job:
         """The tasks that run now."""
         return [task for task in self.tasks.values() if task.state is TaskState.RUNNING]
 
-    def waiting_tasks(self) -> list[Task]:
-        """The tasks that wait for a node, in the order in which they came."""
+    def waiting_tasks(self) -> list[tuple[Task, datetime]]:
+        """The tasks that wait for a node, in the order in which they came, and since when the job lets them."""
         if self.state is not JobState.ACTIVE:
             return []
-        return [task for task in self.tasks.values() if task.state is TaskState.ACTIVE]
+        waiting = (task for task in self.tasks.values() if task.state is TaskState.ACTIVE)
+        return [(task, max(task.since, self.since)) for task in waiting]
 
     # -- what users do -------------------------------------------------------------------------------------------------
 

@@ -140,7 +140,7 @@ def finish_tasks(tasks: Iterable[Task], now: datetime) -> None:
 
 
 def schedule_tasks(
-    waiting: list[Task],
+    waiting: list[tuple[Task, datetime]],
     nodes: Iterable[Node],
     slots_per_node: int,
     pool_name: str,
@@ -152,6 +152,7 @@ def schedule_tasks(
     A task that starts and ends before ``now`` frees its node for the next one, so that a clock that jumps comes to the
     same result as one that ticks.
 
+    :param waiting: tasks, each with the moment since which it may run.
     :param run: says what the command of a task that starts comes to.
     """
     free: list[tuple[datetime, int, int, Node]] = []
@@ -163,7 +164,7 @@ def schedule_tasks(
         freed = max(ready, node.changed_at) if node.changed_at is not None else ready
         free.extend((freed, node.index, slot, node) for slot in range(slots_per_node - used))
     heapq.heapify(free)
-    for task in waiting:
+    for task, since in waiting:
         taken = [heapq.heappop(free) for _ in range(min(task.slots, len(free)))]
         if not taken or taken[-1][0] > now:
             return
@@ -171,7 +172,7 @@ def schedule_tasks(
             taken = _slots_of_one_node(taken, free, task.slots)
             if not taken:
                 continue
-        start = max(taken[-1][0], task.since)
+        start = max(taken[-1][0], since)
         ends = task.start(taken[-1][3], pool_name, start, run(task))
         if ends <= now:
             task.finish()

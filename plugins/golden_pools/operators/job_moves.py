@@ -42,7 +42,7 @@ class Moving:
     :param schedules: job schedules that we have moved
     :param until: end of patience with running tasks, ISO 8601; None before a job was disabled
     :param forced: tasks go back into the queue now
-    :param rounds: how often jobs were found on the old pool that had not been there before
+    :param rounds: how often this try has found jobs on the old pool that had not been there before
     :param late: jobs whose tasks outlasted our patience; if there are any, all are enabled again where they are
     """
 
@@ -72,11 +72,11 @@ class JobMovingOperator(DrainingOperator):
     """A stage that binds jobs to another pool: disable, wait for running tasks, bind, enable."""
 
     def begin_moving(self, context: Context, store: StateStore, *, disabled: tuple[str, ...] = ()) -> None:
-        """Take up what an earlier try has kept; a deadline that is over begins anew.
+        """Take up what an earlier try has kept; a deadline that is over begins anew, and so do the rounds.
 
         :param disabled: ids of jobs that an earlier stage has disabled and not enabled again
         """
-        moving = Moving.read(store)
+        moving = replace(Moving.read(store), rounds=0)
         if not moving.late and not moving.patience():
             moving = replace(moving, until=None, forced=False)
         self._keep(context, store, replace(moving, disabled=_with(moving.disabled, *disabled)))
@@ -236,7 +236,7 @@ class JobMovingOperator(DrainingOperator):
         if unwilling and moving.patience():
             self._wait(plan, source, unwilling, moving.patience())
         # The next try begins anew.
-        self._keep(context, store, replace(moving, until=None, forced=False, rounds=0, late=()))
+        self._keep(context, store, replace(moving, until=None, forced=False, late=()))
         still = f"; still disabled: {named(job.id for job in unwilling)}" if unwilling else ""
         raise ResizeGaveUpError(
             f"Running tasks of jobs that move outlasted the deadline; the jobs are enabled again{still}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from golden_pools.errors import OwnershipError
@@ -54,7 +54,7 @@ class SwitchPoolOperator(JobMovingOperator):
         store = self._store(context, plan)
         with self.work(plan) as hook:
             new, old = self._pools(context, hook, plan)
-            self._refuse_a_third_pool(hook, plan, new, old)
+            self._check_pools(hook, plan, new, old)
             if old:
                 self._move(context, hook, plan, store, old, new, rounds=ROUNDS)
             self._give_alias(hook, plan, new, old)
@@ -119,8 +119,10 @@ class SwitchPoolOperator(JobMovingOperator):
             when_late=plan.spec.refresh.drain_fallback,
         )
 
-    def _refuse_a_third_pool(self, hook: BatchWorkHook, plan: RunPlan, new: str, old: str | None) -> None:
-        current = current_pool(self._members(hook, plan), plan.pool)
+    def _check_pools(self, hook: BatchWorkHook, plan: RunPlan, new: str, old: str | None) -> None:
+        """Refuse to move work to a pool that is not there, or past a third pool that is current."""
+        members = self._members(hook, plan)
+        current = current_pool(members, plan.pool)
         if current is not None and current.name.casefold() not in (new.casefold(), (old or new).casefold()):
             raise OwnershipError(
                 "Another pool has become current meanwhile",
@@ -128,17 +130,12 @@ class SwitchPoolOperator(JobMovingOperator):
                 answer=f"{plan.pool} stands for pool {current.name}, not for {old or new}",
                 advice="find out who switched; trigger the run again if the pool should have the image",
             )
+        _present(members, new)
 
     def _give_alias(self, hook: BatchWorkHook, plan: RunPlan, new: str, old: str | None) -> None:
         """Let the new pool be the current one, and then every other one that was, or was to be, a former one."""
         members = self._members(hook, plan)
-        pool = next((one for one in members if one.name.casefold() == new.casefold()), None)
-        if pool is None or is_deleting(pool):
-            raise OwnershipError(
-                "The pool that was to become current does not exist any more",
-                resource=new,
-                advice="find out who deleted it, then trigger the run again: it makes the pool anew",
-            )
+        pool = _present(members, new)
         if role_of(pool) is not Role.CURRENT or current_pool(members, plan.pool) is not pool:
             self.mark(hook, plan, pool, Role.CURRENT, since=moment_of_role(members, now()))
         for other in members:
@@ -146,3 +143,15 @@ class SwitchPoolOperator(JobMovingOperator):
             gives_way = role in (Role.CURRENT, Role.CANDIDATE) or (role is None and other.name == old)
             if gives_way and other is not pool and not is_deleting(other):
                 self.mark(hook, plan, other, Role.FORMER, since=moment_of_role((), now()))
+
+
+def _present(members: Iterable[Pool], name: str) -> Pool:
+    """Return the pool that is to become current."""
+    pool = next((one for one in members if one.name.casefold() == name.casefold()), None)
+    if pool is None or is_deleting(pool):
+        raise OwnershipError(
+            "The pool that was to become current does not exist any more",
+            resource=name,
+            advice="find out who deleted it, then trigger the run again: it makes the pool anew",
+        )
+    return pool
