@@ -73,8 +73,10 @@ class Trouble:
         first: dict[str, Any] = {}
         if self.bad:
             cure = {"cured_by_reboots": 1} if self.cured else {}
-            first["node_outcomes"] = [{"state": "unusable", "nodes": _part(self.bad, nodes), "error": FULL_DISK, **cure}]
-        if self.fails_at:
+            first["node_outcomes"] = [
+                {"state": "unusable", "nodes": _part(self.bad, nodes), "error": FULL_DISK, **cure}
+            ]
+        if self.fails_at is not None:
             first |= {"max_new_nodes": _part(self.fails_at, nodes), "error": INTERNAL}
         if first:
             cloud.allocation(**{**every, **first})
@@ -100,15 +102,18 @@ def limit(trouble: Trouble, nodes: int, settings: BatchSettings) -> timedelta:
     def grow(count: int, at: timedelta) -> None:
         came.extend(at + settings.allocation_latency + timedelta(minutes=number / rate) for number in range(count))
 
-    if trouble.fails_at:
-        grow(_part(trouble.fails_at, nodes), timedelta(0))
+    rests = timedelta(0)
+    if trouble.fails_at is not None:
+        grow(_part(trouble.fails_at, nodes), rests)
+        rests = max([settings.allocation_failure_latency, *came[-1:]])
     while len(came) < nodes:
-        grow(min(cap, nodes - len(came)), came[-1] if came else timedelta(0))
+        grow(min(cap, nodes - len(came)), rests)
+        rests = came[-1]
     up = [at + boot * times.factor(index) for index, at in enumerate(came)]
     if trouble.cured:
         up[:bad] = [at + reboot * times.factor(index) for index, at in enumerate(up[:bad])]
     elif bad:
-        grow(bad, max(came[-1], *up[:bad]) + settings.node_removal)
+        grow(bad, max([rests, *up[:bad]]) + settings.node_removal)
         up += [at + boot * times.factor(index) for index, at in enumerate(came[nodes:], nodes)]
     return max(up)
 
