@@ -159,7 +159,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             )
             nodes = ReadyNodesOperator(
                 task_id="nodes",
-                pool_task_id=refresh.task_id,
+                pool_task_id=resize.task_id,
                 doc_md="Ready means `idle` or `running`; failed nodes are rebooted or replaced within `resize.clinic`.",
             )
             probe_pool = ProbeOperator(
@@ -210,7 +210,10 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
                 doc_md="The pool is put back on the version and the settings that it had, jobs and alias too.",
             )
             regrow = ResizePoolOperator(
-                task_id="resize", pool_task_id=restore.task_id, doc_md="Back to the size that it had."
+                task_id="resize",
+                pool_task_id=restore.task_id,
+                even_partly=True,
+                doc_md="Back to the size that it had, as far as the quotas let it.",
             )
             report = ReportRollbackOperator(
                 task_id="report",

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, MultipleCronTriggerTimetable, Param, chain, get_parsing_context
 from golden_pools.forms import node_counts
-from golden_pools.operators.base import PLAN_TASK_ID, planned
+from golden_pools.operators.base import PLAN_TASK_ID, planned, returned
 from golden_pools.operators.plan import PlanResizeOperator, PlanScaleOperator
 from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.operators.scale import ResizeByHandOperator, ScalePoolOperator
@@ -86,18 +86,19 @@ def scale_dag(pool: str, spec: PoolSpec) -> DAG:
 
 def stages(plan: PlanResizeOperator, resize: type[ResizePoolOperator], nodes: type[PoolNodesSensor]) -> None:
     """Add the stages after the plan."""
+    resize_task = resize(task_id="resize", doc_md="Resize, judge, resize again until the target is there.")
     chain(
         plan,
-        resize(task_id="resize", doc_md="Resize, judge, resize again until the target is there."),
+        resize_task,
         nodes(
             task_id="nodes",
             connection=planned("connection"),
             subscription=planned("subscription"),
             resource_group=planned("pool", "resource_group"),
             account=planned("pool", "account"),
-            pool_name="{{ ti.xcom_pull(task_ids='plan')['pool'] }}",
-            dedicated=planned("pool", "targets", "dedicated"),
-            spot=planned("pool", "targets", "spot"),
+            pool_name=returned(resize_task.task_id, "pool"),
+            dedicated=returned(resize_task.task_id, "targets", "dedicated"),
+            spot=returned(resize_task.task_id, "targets", "spot"),
             share=planned("resize", "smallest_acceptable_share", "dedicated"),
             spot_share=planned("resize", "smallest_acceptable_share", "spot"),
             timeout_minutes=planned("resize", "ready_minutes"),

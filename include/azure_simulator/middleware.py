@@ -65,17 +65,24 @@ class Exchanges:
         started = time.monotonic()
         answer = _Answer()
 
+        is_logged = plane is Plane.CONTROL
+
         async def send_and_keep(message: Message) -> None:
+            nonlocal is_logged
             if message["type"] == "http.response.start":
                 _add_headers(MutableHeaders(scope=message), request, plane)
-            if plane is not Plane.CONTROL:
+            if not is_logged:
                 answer.keep(message)
+                if message["type"] == "http.response.body" and not message.get("more_body"):
+                    # Who has the whole answer finds it in the log.
+                    is_logged = True
+                    self._log(request, body, answer, started)
             await send(message)
 
         try:
             await app(scope, _replay(body, receive), send_and_keep)
         finally:
-            if plane is not Plane.CONTROL:
+            if not is_logged:
                 self._log(request, body, answer, started)
 
     def _log(self, request: Request, body: bytes, answer: _Answer, started: float) -> None:

@@ -15,6 +15,7 @@
     ├── ProbeFailedError        the image did not pass its probe  -> read the output, mend the golden VM
     ├── RolledBackError         the pool is on its old image      -> mend the cause, run again
     └── OwnershipError          another run or person owns it     -> wait, or remove it
+        └── ConflictError       it changed between look and write -> looked at again, once
 
 Every message has four parts: what happened, to which resource, what Azure answered, what to do next.
 """
@@ -147,6 +148,13 @@ class RolledBackError(GoldenPoolsError):
 
 class OwnershipError(GoldenPoolsError):
     """Somebody else owns the resource: another run, another pool, or a person."""
+
+
+class ConflictError(OwnershipError):
+    """The resource is not as it was when it was judged, so Azure did not take the write.
+
+    Where the answer to a write of ours was lost, its repetition meets our own change and looks like this.
+    """
 
 
 def from_dict(error: Mapping[str, str]) -> GoldenPoolsError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
+from airflow.sdk.execution_time import macros
 from golden_pools.errors import RunConfError
 from golden_pools.operators.scale import ResizeByHandOperator, ScalePoolOperator
 from golden_pools.retries import RETRIES
@@ -318,9 +319,14 @@ def test_the_refresh_of_a_pool_takes_the_counts_of_its_scale_time(parse_file: Ca
     assert targets(planned(dag, due=NIGHT, spot=1)) == (4, 1)
 
 
-def test_the_nodes_wait_for_the_plans_counts(scale: DAG) -> None:
+@pytest.mark.parametrize("encode", [dict, json.dumps], ids=["ended on a worker", "ended in the triggerer"])
+def test_the_nodes_wait_for_the_counts_that_the_pool_was_brought_to(scale: DAG, encode: Callable[[Any], Any]) -> None:
+    resized = encode({"pool": "farm-2", "targets": {"dedicated": 40, "spot": 8}})
     plan = planned(scale, due=DAY)
     nodes: Any = scale.get_task("nodes").prepare_for_execution()
-    context: Any = {"ti": SimpleNamespace(xcom_pull=lambda task_ids: plan if task_ids == "plan" else None)}
+    context: Any = {
+        "ti": SimpleNamespace(xcom_pull=lambda task_ids: {"plan": plan, "resize": resized}[task_ids]),
+        "macros": macros,
+    }
     nodes.render_template_fields(context)
-    assert (nodes.pool_name, nodes.dedicated, nodes.spot) == ("farm", "40", "8")
+    assert (nodes.pool_name, nodes.dedicated, nodes.spot) == ("farm-2", "40", "8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,17 @@ def test_a_run_with_a_given_version_skips_the_image_group(airflow: RealAirflow, 
     states = airflow.task_states(DAG_ID, run)
     assert {state for name, state in states.items() if name.startswith("image.")} == {"skipped"}
     assert airflow.xcom(DAG_ID, run, "pool.record")["pools"][0]["ready"] == {"dedicated": 3, "spot": 0}
+
+
+def test_a_person_resizes_the_pool_by_form(airflow: RealAirflow, first_run: str) -> None:
+    """The resize ends in the triggerer, and the sensor waits for the counts that its XCom says."""
+    del first_run  # made the pool
+    run = airflow.trigger("resize_pool", {"pool": "small", "dedicated": 1, "why": "there is less to do"})
+    assert airflow.wait("resize_pool", run) == "success", airflow.task_states("resize_pool", run)
+    # Airflow 3.3.2 encodes the XCom of a task that ends in the triggerer twice.
+    resized, ready = (json.loads(airflow.xcom("resize_pool", run, task)) for task in ("resize", "nodes"))
+    assert (resized["targets"], resized["resizes"]) == ({"dedicated": 1, "spot": 0}, 1)
+    assert ready == {"pool": "small", "dedicated": 1, "spot": 0}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -17,6 +17,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from golden_pools.errors import AzureBusyError
+from golden_pools.hooks.batch_work import BatchWorkHook
 from golden_pools.operators import base
 from golden_pools.operators.base import pulled
 from golden_pools.retries import RETRIES
@@ -27,6 +28,9 @@ from golden_pools.triggers import job, jobs, operation, pool, replication, soak
 from include.azure_simulator.clock import Clock
 from include.azure_simulator.world import World
 from tests.simulator import serve
+
+if TYPE_CHECKING:
+    from tests.operators.roads import Scene
 
 STAMP = datetime(2026, 11, 22, 2, 0, 5, tzinfo=UTC)
 SPEED = 1200.0
@@ -273,6 +277,15 @@ def images(cloud: Cloud) -> dict[str, str]:
 
 
 @pytest.fixture
+def scene() -> Iterator[Scene]:
+    """A pool on the old version, and one clock for Azure and Airflow."""
+    from tests.operators.roads import make_scene
+
+    with make_scene() as made:
+        yield made
+
+
+@pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put the worker's clock forward, by a span as ``timedelta`` takes it; the triggerer's and Azure's stay."""
     offset = timedelta(0)
@@ -452,6 +465,22 @@ class _OutletEvents:
                 events[asset.name] = json.loads(json.dumps(value))
 
         return Event()
+
+
+def just_before(
+    monkeypatch: pytest.MonkeyPatch, method: str, happens: Callable[..., object], *, times: int = 1
+) -> None:
+    """Let something happen between the run's look and its next calls of a hook's method."""
+    real, left = getattr(BatchWorkHook, method), times
+
+    def called(self: BatchWorkHook, *arguments: Any, **keywords: Any) -> Any:
+        nonlocal left
+        if left:
+            left -= 1
+            happens()
+        return real(self, *arguments, **keywords)
+
+    monkeypatch.setattr(BatchWorkHook, method, called)
 
 
 def reborn(trigger: BaseTrigger) -> BaseTrigger:

@@ -149,7 +149,8 @@ def test_recreate_refuses_a_pool_with_active_jobs_and_names_them(
     assert refused.value.answer == "active jobs: work"
     assert "trigger the run with force" in refused.value.advice
     assert cloud.writes() == []
-    assert run.pushed == {}
+    assert ("refresh", "before") not in run.pushed
+    assert run.pushed["refresh", "failure"]["blames_image"] is False
 
 
 @pytest.mark.parametrize("how", ["forced", "disabled"])

@@ -266,7 +266,8 @@ def test_a_pool_that_cannot_be_grown_again_is_told_with_both_errors(
     run.in_waits = repeat(lambda: cloud.advance(minutes=20))
     with pytest.raises(AzureRefusedError) as refused:
         run.do(refresh())
-    assert "it has only 1 dedicated and 0 Spot nodes again (AllocationTimedout" in refused.value.what
+    assert "of its old size, 2 dedicated and 0 Spot nodes, it has less again" in refused.value.what
+    assert "1 of 2 dedicated and 0 of 0 Spot nodes allocated after" in refused.value.what
     assert "InvalidPropertyValue" in refused.value.answer
 
 

@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import Any
 
 import pytest
-from golden_pools.errors import AzureBusyError, OwnershipError, ResizeGaveUpError
+from golden_pools.errors import AzureBusyError, NeverFitsError, OwnershipError, ResizeGaveUpError
 from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.spec.model import PoolSpec
 
@@ -18,6 +18,7 @@ BAD_GENERATION = {
     "code": "Provider Error Json",
     "message": '{"error":{"code":"BadRequest","message":"cannot boot Hypervisor Generation \'2\'"}}',
 }
+FORMULA = {"autoScale": {"formula": "$TargetDedicatedNodes=1;", "evaluationInterval": "PT5M"}}
 
 
 @pytest.fixture
@@ -67,8 +68,8 @@ def test_a_timeout_is_asked_again_and_the_nodes_that_came_are_kept(
     cloud.make_pool(image)
     cloud.allocation(max_dedicated_nodes=2)
     result = make_run(dedicated=3).do(resize())
-    assert (result["verdict"], result["attempts"], result["dedicated"]) == ("reached", 2, 3)
-    assert targets_sent(cloud) == [(3, 0), (3, 0)]
+    assert (result["verdict"], result["resizes"], result["dedicated"]) == ("reached", 2, 3)
+    assert targets_sent(cloud) == [(3, 0), (3, 0)]  # what brought nodes is asked again
 
 
 def test_attempts_are_bounded(cloud: Cloud, image: str, make_run: Callable[..., Run]) -> None:
@@ -78,7 +79,7 @@ def test_attempts_are_bounded(cloud: Cloud, image: str, make_run: Callable[..., 
     error = gives_up(make_run(attempts=3))
     assert "AllocationTimedout" in error.answer
     assert "2 of 3 dedicated" in error.answer
-    assert "resize 3 of 3" in error.answer
+    assert "after 3 resize(s)" in error.answer
     assert "resize.timeout_minutes" in error.advice
     assert len(cloud.writes()) == 3
 
@@ -104,15 +105,32 @@ def test_a_quota_ends_the_run_at_the_first_verdict(
     assert len(cloud.writes()) == 1
 
 
-def test_a_real_quota_of_the_account_is_met(cloud: Cloud, image: str, make_run: Callable[..., Run]) -> None:
-    """The simulator's own reckoning, not a script: four cores are two nodes of this size."""
+def test_what_can_never_fit_fails_before_anything_is_asked_for(
+    cloud: Cloud, image: str, make_run: Callable[..., Run]
+) -> None:
+    """Four cores are two nodes of this size."""
     cloud.make_pool(image, dedicated=1)
+    cloud.forget()
+    dedicated_quota(cloud, 4)
+    with pytest.raises(NeverFitsError) as never:
+        make_run(dedicated=3).do(resize())
+    assert "the targets need 6 dedicated cores, the account's quota is 4" in never.value.answer
+    assert cloud.writes() == []
+
+
+def test_a_rollback_takes_what_fits(cloud: Cloud, image: str, make_run: Callable[..., Run]) -> None:
+    """A pool that lost its nodes gets back those that a quota, lowered meanwhile, lets through; and the run says so."""
+    cloud.make_pool(image)
+    dedicated_quota(cloud, 4)
+    with pytest.raises(NeverFitsError):
+        make_run(dedicated=3).do(ResizePoolOperator(task_id="resize", even_partly=True))
+    assert cloud.pool()["properties"]["currentDedicatedNodes"] == 2
+
+
+def dedicated_quota(cloud: Cloud, cores: int) -> None:
     account = cloud.world.batch.account("goldenbatch")
     assert account is not None
-    account.facts = account.facts.model_copy(update={"dedicated_core_quota": 4})
-    error = gives_up(make_run(dedicated=3))
-    assert "AccountCoreQuotaReached" in error.answer
-    assert "2 of 3 dedicated" in error.answer
+    account.facts = account.facts.model_copy(update={"dedicated_core_quota": cores})
 
 
 def test_an_unknown_code_is_tried_a_bounded_number_of_times(
@@ -120,7 +138,7 @@ def test_an_unknown_code_is_tried_a_bounded_number_of_times(
 ) -> None:
     cloud.make_pool(image)
     cloud.allocation(error={"code": "SomethingNew", "message": "never seen before"}, resizes=9)
-    error = gives_up(make_run(attempts=2))
+    error = gives_up(make_run(attempts=2, tactics=["back_off"]))
     assert "SomethingNew: never seen before" in error.answer
     assert len(cloud.writes()) == 2
 
@@ -131,7 +149,7 @@ def test_an_internal_error_of_the_service_is_asked_again(
     cloud.make_pool(image)
     reason = {"code": "Reason", "message": "The server encountered an internal error."}
     cloud.allocation(error={"code": "AllocationFailed", "details": [reason]})
-    assert make_run().do(resize())["attempts"] == 2
+    assert make_run().do(resize())["resizes"] == 2
 
 
 def test_a_refusal_of_compute_is_not_asked_again(cloud: Cloud, image: str, make_run: Callable[..., Run]) -> None:
@@ -196,7 +214,8 @@ def test_an_acceptable_share_is_a_success_with_a_warning(
     cloud.allocation(max_dedicated_nodes=98, resizes=9)
     run = make_run(dedicated=100, attempts=2, smallest_acceptable_share={"dedicated": 0.95, "spot": 0.95})
     result = run.do(resize())
-    assert (result["verdict"], result["attempts"], result["dedicated"], result["spot"]) == ("partial", 2, 98, 0)
+    # two resizes at once, one of a single node
+    assert (result["verdict"], result["resizes"], result["dedicated"], result["spot"]) == ("partial", 4, 98, 0)
     assert "98 of 100 dedicated" in capsys.readouterr().out
 
 
@@ -235,9 +254,11 @@ def test_a_clear_after_a_conflict_waits_for_the_other_and_resizes(
         run.do(resize())
     run.in_waits = repeat(lambda: cloud.advance(minutes=20))
     assert run.do(resize()) == {
+        "pool": "small",
+        "targets": {"dedicated": 3, "spot": 0},
         "verdict": "reached",
-        "reason": "3 of 3 dedicated and 0 of 0 Spot nodes allocated, resize 1 of 1",
-        "attempts": 1,
+        "reason": "3 of 3 dedicated and 0 of 0 Spot nodes allocated, resize 1",
+        "resizes": 1,
         "dedicated": 3,
         "spot": 0,
     }
@@ -263,15 +284,24 @@ def test_a_pool_that_was_deleted_meanwhile(cloud: Cloud, image: str, make_run: C
 
 def test_a_pool_that_is_not_there_at_all(image: str, make_run: Callable[..., Run]) -> None:
     error = gives_up(make_run())
-    assert error.what == "The pool does not exist any more"
-    assert "clear the refresh task" in error.advice
+    assert error.answer == "PoolGone: the pool does not exist any more"
+    assert "it makes the pool anew" in error.advice
 
 
 def test_an_autoscale_pool_gets_fixed_targets(cloud: Cloud, image: str, make_run: Callable[..., Run]) -> None:
-    formula = {"autoScale": {"formula": "$TargetDedicatedNodes=1;", "evaluationInterval": "PT5M"}}
-    cloud.make_pool(image, scaleSettings=formula)
-    assert make_run().do(resize())["verdict"] == "reached"
+    cloud.make_pool(image, scaleSettings=FORMULA)
+    assert make_run(autoscale="switch_off").do(resize())["verdict"] == "reached"
     assert "autoScale" not in cloud.pool()["properties"]["scaleSettings"]
+
+
+def test_an_autoscale_pool_is_left_alone_where_the_spec_does_not_say_otherwise(
+    cloud: Cloud, image: str, make_run: Callable[..., Run]
+) -> None:
+    cloud.make_pool(image, scaleSettings=FORMULA)
+    with pytest.raises(OwnershipError) as owned:
+        make_run().do(resize())
+    assert "resize.autoscale: switch_off" in owned.value.advice
+    assert "autoScale" in cloud.pool()["properties"]["scaleSettings"]
 
 
 def test_a_clear_after_giving_up_starts_with_fresh_attempts(
@@ -281,7 +311,7 @@ def test_a_clear_after_giving_up_starts_with_fresh_attempts(
     cloud.allocation(max_dedicated_nodes=2, resizes=3)
     run = make_run(attempts=2)
     gives_up(run)
-    assert run.do(resize())["attempts"] == 2  # the first of the new ones still found no capacity
+    assert run.do(resize())["resizes"] == 2  # the first of the new ones still found no capacity
 
 
 def test_a_clear_after_a_partial_success_starts_with_fresh_attempts(
@@ -302,13 +332,13 @@ def test_a_resize_that_azure_was_too_busy_to_take_costs_no_attempt(
     run = make_run(attempts=1)
     with pytest.raises(AzureBusyError):
         run.do(resize())
-    assert run.do(resize())["attempts"] == 1
+    assert run.do(resize())["resizes"] == 1
 
 
 def test_a_resize_whose_answer_is_lost_is_adopted(cloud: Cloud, image: str, make_run: Callable[..., Run]) -> None:
     cloud.make_pool(image)
     cloud.fault(method="PATCH", lose_reply=True)
-    assert make_run().do_with_retries(resize())["attempts"] == 1
+    assert make_run().do_with_retries(resize())["resizes"] == 1
     assert len(cloud.writes()) == 1
 
 
@@ -321,7 +351,7 @@ def test_a_pool_can_be_kept_empty(cloud: Cloud, image: str, make_run: Callable[.
 
 def test_a_pool_at_its_targets_is_left_alone(cloud: Cloud, image: str, make_run: Callable[..., Run]) -> None:
     cloud.make_pool(image, dedicated=3)
-    assert make_run().do(resize())["attempts"] == 0
+    assert make_run().do(resize())["resizes"] == 0
     assert cloud.writes() == []
 
 

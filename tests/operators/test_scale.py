@@ -112,7 +112,7 @@ def test_the_evening_brings_the_pool_down(cloud: Cloud, image: str, make_run: Ca
 
 def test_a_pool_that_has_its_counts_is_left_alone(cloud: Cloud, image: str, make_run: Callable[..., Run]) -> None:
     cloud.make_pool(image, dedicated=3)
-    assert make_run(DAY).do(scale_time())["attempts"] == 0
+    assert make_run(DAY).do(scale_time())["resizes"] == 0
     assert cloud.writes() == []
 
 

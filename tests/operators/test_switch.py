@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import repeat
-from typing import Any
 
 import pytest
 from golden_pools.errors import AzureBusyError, OwnershipError, ResizeGaveUpError
-from golden_pools.hooks.batch_work import BatchWorkHook
 from golden_pools.operators.job_moves import DISABLED_KEY
 from golden_pools.operators.refresh import RefreshPoolOperator
 from golden_pools.operators.switch import ROUNDS, ROUNDS_AFTER, SwitchPoolOperator
 from golden_pools.spec.model import PoolSpec
 
-from tests.operators.conftest import NEW, OLD, SECOND, Cloud, Run, with_refresh
+from tests.operators.conftest import NEW, OLD, SECOND, Cloud, Run, just_before, with_refresh
 
 
 @pytest.fixture
@@ -40,22 +38,6 @@ def switch() -> SwitchPoolOperator:
 
 def roles(cloud: Cloud) -> dict[str, str | None]:
     return {name: cloud.marks(name).get("golden_pools_role") for name in ("small", SECOND)}
-
-
-def just_before(
-    monkeypatch: pytest.MonkeyPatch, method: str, happens: Callable[..., object], *, times: int = 1
-) -> None:
-    """Let something happen between the run's look and its next calls of a hook's method."""
-    real, left = getattr(BatchWorkHook, method), times
-
-    def called(self: BatchWorkHook, *arguments: Any, **keywords: Any) -> Any:
-        nonlocal left
-        if left:
-            left -= 1
-            happens()
-        return real(self, *arguments, **keywords)
-
-    monkeypatch.setattr(BatchWorkHook, method, called)
 
 
 # -- jobs --------------------------------------------------------------------------------------------------------------

@@ -125,8 +125,8 @@ def test_the_table_opens_parts_and_lists_of_parts() -> None:
 def test_the_table_says_default_and_duty() -> None:
     table = field_table()
     assert (
-        "| `resize.attempts` | a whole number from 1 to 20 | 3 | Resizes that may miss their targets in one run; "
-        "one that brings nodes counts anew. |" in table
+        "| `resize.attempts` | a whole number from 1 to 20 | 3 | Resizes in a row that may miss their targets, "
+        "with each tactic; one that brings nodes counts anew. |" in table
     )
     assert "| `golden_vm.generalized` | true or false | false |" in table
     assert "| `pool.account` | 3 to 24 lower-case letters and digits | required | Batch account. |" in table

@@ -24,10 +24,8 @@ REQUEST = {
     "targets": {"dedicated": 2, "spot": 0},
     "started_before": None,
     "started": None,
-    "attempt": 1,
-    "attempts": 3,
-    "shares": {"dedicated": 1.0, "spot": 1.0},
-    "back_off": 120.0,
+    "number": 1,
+    "had": {"dedicated": 0, "spot": 0},
 }
 
 
@@ -223,7 +221,7 @@ def test_a_resize_that_never_ends(cloud: Cloud, image: str) -> None:
     """Pitfall 1: an end, and not a hang."""
     cloud.make_pool(image)
     cloud.resize(dedicated=2)
-    error = failure(fire(ResizeTrigger(request=REQUEST, ends_task=True, **base(cloud, **over()))))
+    error = failure(fire(ResizeTrigger(request=REQUEST, **base(cloud, **over()))))
     assert isinstance(error, ResizeGaveUpError)
     assert error.what == "The resize did not end in its time"
     assert "0 of 2 dedicated" in error.answer
@@ -285,45 +283,63 @@ def test_running_nodes_are_ready(cloud: Cloud, image: str) -> None:
     assert success(fire(nodes(cloud))) == {"pool": "small", "dedicated": 2, "spot": 0}
 
 
-def test_the_pause_before_another_resize_passes_in_the_triggerer(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pitfall 3: capacity that is short comes back; the pause before asking again holds no worker."""
-    begun = datetime.now(tz=UTC)
-    clock = [begun]
+def clock_of(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
+    """Let the triggerer's clock stand at the moment in the list, which a test may change."""
+    moment = [datetime.now(tz=UTC)]
 
     class Clock(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-            return clock[0]
+            return moment[0]
 
     monkeypatch.setattr(triggers, "datetime", Clock)
-    trigger = ResizeTrigger(request=REQUEST, ends_task=True, **base(cloud))
-    short = build.pool(
-        resize_started=begun,
-        current_dedicated=1,
-        current_spot=0,
-        target_dedicated=2,
-        target_spot=0,
-        resize_errors=(build.resize_error("AllocationFailed", "internal error"),),
-    )
+    return moment
+
+
+def test_the_pause_before_another_resize_passes_in_the_triggerer(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pitfall 3: capacity that is short comes back; the pause before asking again holds no worker."""
+    clock = clock_of(monkeypatch)
+    begun = clock[0]
+    trigger = SettleTrigger(not_before=(begun + timedelta(minutes=2)).isoformat(), **base(cloud))
     for minutes, ends in ((0, False), (1, False), (2, True)):
         clock[0] = begun + timedelta(minutes=minutes)
-        event = trigger.look(short, None)
-        assert (event is not None) is ends, f"after {minutes} of 2 minutes"
+        assert (trigger.look(build.pool(), None) is not None) is ends, f"after {minutes} of 2 minutes"
+
+
+def test_a_resize_that_brings_no_node_for_long_has_stalled(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each node that comes begins the time anew; a pool that is being stopped is not stopped again."""
+    clock = clock_of(monkeypatch)
+    begun = clock[0]
+    trigger = ResizeTrigger(request=REQUEST, stall_seconds=600.0, **base(cloud))
+    event = None
+    for minute, count, state, ends in (
+        (0, 0, AllocationState.RESIZING, False),
+        (9, 1, AllocationState.RESIZING, False),
+        (18, 1, AllocationState.RESIZING, False),
+        (19, 1, AllocationState.STOPPING, False),
+        (19, 1, AllocationState.RESIZING, True),
+    ):
+        clock[0] = begun + timedelta(minutes=minute)
+        growing = build.pool(
+            resize_started=begun,
+            allocation_state=state,
+            current_dedicated=count,
+            current_spot=0,
+            target_dedicated=2,
+            target_spot=0,
+        )
+        event = trigger.look(growing, None)
+        assert (event is not None) is ends, f"after {minute} minutes"
     assert event is not None
-    assert event.payload["verdict"]["kind"] == "resize_again"
+    verdict = event.payload["verdict"]
+    assert verdict["code"] == "Stalled"
+    assert "no node came for 10m" in verdict["reason"]
 
 
 def test_lost_nodes_count_as_failed_when_they_stay_lost(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batch finds most again within minutes; one that comes back and is lost again begins anew."""
-    begun = datetime.now(tz=UTC)
-    clock = [begun]
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-            return clock[0]
-
-    monkeypatch.setattr(triggers, "datetime", Clock)
+    clock = clock_of(monkeypatch)
+    begun = clock[0]
     trigger = nodes(cloud, dedicated=10)
     for minute, lost, ends in (
         (0, 1, False),
@@ -359,8 +375,8 @@ def test_a_pool_that_is_being_deleted_has_not_settled(cloud: Cloud, image: str) 
 def test_a_trigger_is_the_same_after_a_restart_of_the_triggerer(cloud: Cloud, kind: str) -> None:
     trigger: AccountTrigger = {
         "nodes": nodes(cloud, dedicated=3, spot=1, share=0.5),
-        "settle": SettleTrigger(**base(cloud)),
-        "resize": ResizeTrigger(request=REQUEST, ends_task=False, **base(cloud)),
+        "settle": SettleTrigger(not_before=datetime.now(tz=UTC).isoformat(), **base(cloud)),
+        "resize": ResizeTrigger(request=REQUEST, stall_seconds=60.0, result={"pool": "small"}, **base(cloud)),
     }[kind]
     assert reborn(trigger).serialize() == trigger.serialize()
 

@@ -185,7 +185,7 @@ class Pool:
             targets=targets,
             timeout=timeout,
             option=chosen,
-            started=now,
+            started=self._next_start(now),
             planned_errors=(*new.dedicated.errors, *new.low_priority.errors),
             growth_ends=max(new.dedicated.ends, new.low_priority.ends),
             image=new.image,
@@ -200,6 +200,10 @@ class Pool:
         self._begin(now, before)
         self.release(leaving, now, chosen, settings)
         self.settle(now, settings)
+
+    def _next_start(self, now: datetime) -> datetime:
+        """When the next resize starts: no two of a pool at once, also on a clock that stands still."""
+        return now if self.resize is None else max(now, self.resize.started + timedelta(microseconds=1))
 
     def remove_nodes(
         self,
@@ -221,7 +225,8 @@ class Pool:
             now + settings.steady_after_resize_request, self.allocation_state, self.allocation_since, self.resize
         )
         chosen = option or NodeDeallocationOption.REQUEUE
-        self.resize = Resize(kept, timeout, chosen, now, (), now, {}, None, deque(), {True: deque(), False: deque()})
+        start, pending = self._next_start(now), {True: deque[datetime](), False: deque[datetime]()}
+        self.resize = Resize(kept, timeout, chosen, start, (), now, {}, None, deque(), pending)
         self._begin(now, stale)
         self.release(nodes, now, chosen, settings)
 

@@ -1,6 +1,6 @@
 """Microsoft.Batch: accounts and pools through ARM, nodes and supported images through the data plane.
 
-Every write of a pool that is there carries its ETag: who lost the race gets :class:`OwnershipError`, and nothing is
+Every write of a pool that is there carries its ETag: who lost the race gets :class:`ConflictError`, and nothing is
 overwritten. Bodies hold only what changes.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 
-from golden_pools.errors import AzureRefusedError, OwnershipError
+from golden_pools.errors import AzureRefusedError, ConflictError
 from golden_pools.hooks import batch_facts
 from golden_pools.hooks.azure import AsyncAzureHook, AzureHook
 from golden_pools.hooks.batch_facts import PoolSettings
@@ -64,7 +64,7 @@ class BatchHook(_Batch, AzureHook):
     """What a run reads and changes in Batch.
 
     Every method raises :class:`AzureRefusedError`, :class:`AzureBusyError` or, where a condition of ours was not met,
-    :class:`OwnershipError`, with what Azure answered.
+    :class:`ConflictError`, with what Azure answered.
     """
 
     def account(self, group: str, account: str) -> facts.BatchAccount:
@@ -105,7 +105,7 @@ class BatchHook(_Batch, AzureHook):
         """Make a pool, without nodes if not told otherwise; a pool that is there is never touched.
 
         :param timeout: time for its first resize; Batch's default of 15 minutes if absent
-        :raises OwnershipError: there is a pool of this name already
+        :raises ConflictError: there is a pool of this name already
         """
         resource = self._id(group, account, pool)
         try:
@@ -117,7 +117,7 @@ class BatchHook(_Batch, AzureHook):
             # Whether Batch says 409 or 412 for "exists already" is not documented.
             if refused.status != 409 or has_advice(refused.code):
                 raise
-            raise OwnershipError(
+            raise ConflictError(
                 "Could not make the pool: there is one already",
                 resource=resource,
                 answer=refused.answer,
@@ -156,14 +156,14 @@ class BatchHook(_Batch, AzureHook):
         A pool that is not resizing (any more) is returned as it is.
 
         :param etag: of the pool as it was judged: ARM's call has no condition, so it is compared just before
-        :raises OwnershipError: the pool has changed since, and resizes
+        :raises ConflictError: the pool has changed since, and resizes
         """
         resource = self._id(group, account, pool)
         there = self.pool(group, account, pool)
         if there is not None and there.allocation_state is not facts.AllocationState.RESIZING:
             return there
         if there is None or there.etag != etag:
-            raise OwnershipError(
+            raise ConflictError(
                 "Could not stop the resize: the pool has changed meanwhile",
                 resource=resource,
                 advice="look at who changed it; clear the task, and it looks at the pool again",

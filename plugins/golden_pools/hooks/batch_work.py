@@ -17,7 +17,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 from azure.core.rest import HttpRequest
 
-from golden_pools.errors import AzureBusyError, OwnershipError
+from golden_pools.errors import AzureBusyError, ConflictError
 from golden_pools.hooks.batch import AsyncBatchHook, BatchHook
 from golden_pools.hooks.batch_facts import DATA_PLANE_DEALLOCATION, iso_minutes, job, job_schedule, node, task
 from golden_pools.hooks.failures import azure_errors, code_of, mask, status_of
@@ -99,7 +99,7 @@ class BatchWorkHook(BatchHook):
     def move_job(self, group: str, account: str, job: facts.Job, pool: str) -> None:
         """Bind a disabled job to another pool; Batch refuses it in any other state. One that is there is left alone.
 
-        :raises OwnershipError: the job has changed since it was looked at
+        :raises ConflictError: the job has changed since it was looked at
         """
         from azure.batch.models import BatchJobUpdateOptions, BatchPoolInfo
 
@@ -168,7 +168,7 @@ class BatchWorkHook(BatchHook):
         Batch replaces a job specification as a whole, so it is read and sent back with nothing else changed. It may
         hold secrets (environment, links to files) and is neither logged nor kept.
 
-        :raises OwnershipError: somebody has bound it to yet another pool, or changes it at this moment
+        :raises ConflictError: somebody has bound it to yet another pool, or changes it at this moment
         """
         from azure.batch.models import BatchJobScheduleUpdateOptions
 
@@ -180,7 +180,7 @@ class BatchWorkHook(BatchHook):
             if _same(bound_to, pool):
                 return
             if not _same(bound_to, schedule.pool):
-                raise OwnershipError(
+                raise ConflictError(
                     f"Could not move the job schedule to pool {pool}: it was bound to {schedule.pool} and is not now",
                     resource=schedule.id,
                     answer=f"bound to {bound_to or 'a pool of its own'}",

@@ -21,7 +21,7 @@ from azure.core.exceptions import (
 )
 from azure.core.pipeline.policies import RetryPolicy
 
-from golden_pools.errors import AzureBusyError, AzureRefusedError, GoldenPoolsError, OwnershipError
+from golden_pools.errors import AzureBusyError, AzureRefusedError, ConflictError, GoldenPoolsError
 
 PASSES_BY_ITSELF = frozenset(
     code.lower()
@@ -178,7 +178,7 @@ def translate(error: AzureError, what: str, resource: str) -> GoldenPoolsError:
             retry_after_seconds=retry_after_seconds(error),
         )
     if status == 412:
-        return OwnershipError(
+        return ConflictError(
             what,
             **told,
             advice="somebody changed or made it at the same time: let the other run or person finish, then start again",

@@ -106,7 +106,7 @@ class StageOperator(BaseOperator):
     def raise_failure(self, context: Context, event: Mapping[str, Any] | None = None) -> None:
         """Raise the typed exception that a trigger's event carries, on the worker, where retries and alerts see it."""
         if event and "failure" in event:
-            raise from_dict(event["failure"])
+            raise note_failure(context, from_dict(event["failure"]), blames_image=False)
 
 
 def pulled(context: Context, task_id: str) -> Any:
@@ -126,6 +126,15 @@ def planned(*path: str) -> str:
     """Return the template of a field of the run plan's spec: what the run began with, whatever the file says since."""
     keys = "".join(f"['{key}']" for key in path)
     return f"{{{{ ti.xcom_pull(task_ids='{PLAN_TASK_ID}')['spec']{keys} }}}}"
+
+
+def returned(task_id: str, *path: str) -> str:
+    """Return the template of a field of a task's XCom, wherever the task ended (see :func:`pulled`)."""
+    keys = "".join(f"['{key}']" for key in path)
+    return (
+        f"{{% set value = ti.xcom_pull(task_ids='{task_id}') %}}"
+        f"{{{{ (macros.json.loads(value) if value is string else value){keys} }}}}"
+    )
 
 
 def note_failure(context: Context, error: GoldenPoolsError, *, blames_image: bool) -> GoldenPoolsError:

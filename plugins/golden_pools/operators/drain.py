@@ -47,7 +47,7 @@ class DrainingOperator(PoolStageOperator):
                 self.stop(hook, plan, store, pool, drain)
         keep(store, pool, drain)
         if is_shrinking_to_zero(pool) and drain.is_ours(pool):
-            self._await(plan, pool, drain)
+            self._await_drain(plan, pool, drain)
         if pool.allocation_state is not AllocationState.STEADY:
             self.settle(plan, pool)
         if drain.attempts >= ATTEMPTS:
@@ -64,7 +64,7 @@ class DrainingOperator(PoolStageOperator):
             etag=pool.etag,
             deallocation=Deallocation.REQUEUE if drain.forced else plan.spec.refresh.deallocation,
         )
-        self._await(plan, pool, drain)
+        self._await_drain(plan, pool, drain)
 
     def stop(self, hook: BatchHook, plan: RunPlan, store: StateStore, pool: Pool, drain: Drain) -> None:
         """Stop a resize to zero of ours, and defer until the pool rests.
@@ -74,13 +74,6 @@ class DrainingOperator(PoolStageOperator):
         keep(store, pool, drain.stopped())
         hook.stop_resize(plan.spec.pool.resource_group, plan.spec.pool.account, pool.name, etag=pool.etag)
         self.settle(plan, pool)
-
-    def settle(self, plan: RunPlan, pool: Pool) -> None:
-        """Defer until the pool rests, whoever moved it."""
-        self.log.info("Pool %s is %s: waiting until it rests", pool.name, pool.allocation_state)
-        from golden_pools.triggers.pool import SettleTrigger
-
-        self.defer_for_pool(SettleTrigger, plan, pool=pool.name, within=SETTLE_TIME)
 
     def wait_until_gone(self, plan: RunPlan, pool: str) -> None:
         """Defer until a deleted pool is gone, so that its id is free."""
@@ -96,7 +89,7 @@ class DrainingOperator(PoolStageOperator):
         metadata = with_role(pool.metadata, role, alias=plan.pool, since=since, run_id=plan.run_id)
         hook.set_metadata(plan.spec.pool.resource_group, plan.spec.pool.account, pool.name, metadata, etag=pool.etag)
 
-    def _await(self, plan: RunPlan, pool: Pool, drain: Drain) -> None:
+    def _await_drain(self, plan: RunPlan, pool: Pool, drain: Drain) -> None:
         from golden_pools.triggers.drain import DrainTrigger
 
         self.defer_for_pool(

@@ -4,82 +4,59 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from golden_pools.errors import GoldenPoolsError, from_dict
+from golden_pools.errors import ConflictError, GoldenPoolsError, OwnershipError, from_dict
 from golden_pools.operators.base import StateStore
 from golden_pools.operators.drain import DrainingOperator, drain_of
-from golden_pools.operators.pool_stage import SLACK
+from golden_pools.operators.resizing import COURSE, ResizingOperator, Site, counts
 from golden_pools.rules.drain import is_shrinking_to_zero
-from golden_pools.rules.facts import AllocationState, Pool
+from golden_pools.rules.facts import AllocationState
 from golden_pools.rules.family import is_deleting
 from golden_pools.rules.plan import RunPlan
-from golden_pools.rules.resize import ResizeRequest, at_target, resize_timeout
+from golden_pools.rules.resize import VerdictKind
 from golden_pools.rules.rollback import PoolBefore, targets_of
-from golden_pools.spec.model import Targets
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+
     from golden_pools.hooks.batch import BatchHook
 
 
-class GivingBackOperator(DrainingOperator):
+class GivingBackOperator(DrainingOperator, ResizingOperator):
     """A stage that grows the pool again on its old image before it fails.
 
     Its store holds the pool as it was (``before``), and from here on the failure that made it necessary (``failure``).
     """
 
-    def begin_to_give_back(self, hook: BatchHook, plan: RunPlan, store: StateStore, failure: GoldenPoolsError) -> None:
+    def begin_to_give_back(
+        self, context: Context, hook: BatchHook, plan: RunPlan, store: StateStore, failure: GoldenPoolsError
+    ) -> None:
         """Stop what is going on and give the pool its size back; the task then fails with ``failure``."""
         self.log.error("The pool gets its old size back: %s", failure)
-        store.keep(failure=failure.to_dict(), regrown=0)
-        self.give_back(hook, plan, store)
+        store.keep(failure=failure.to_dict(), **{COURSE: None})
+        self.give_back(context, hook, plan, store)
 
-    def give_back(self, hook: BatchHook, plan: RunPlan, store: StateStore) -> None:
+    def give_back(self, context: Context, hook: BatchHook, plan: RunPlan, store: StateStore) -> None:
         """Bring the pool one step nearer to its old size, and defer; ends with the failure, which says what became."""
-        kept = store.read()
-        before = PoolBefore.from_dict(kept["before"])
-        wanted = before.targets
-        pool = hook.pool(plan.spec.pool.resource_group, plan.spec.pool.account, before.pool)
+        site, before = give_back_site(context, hook, plan, store), PoolBefore.from_dict(store.read()["before"])
+        pool = hook.pool(*site.where)
         if pool is None or is_deleting(pool):
             raise self._given_up(store, "the pool has been deleted meanwhile")
         has = targets_of(pool)
-        if pool.autoscale or has.dedicated > wanted.dedicated or has.spot > wanted.spot:
+        if pool.autoscale or has.dedicated > site.targets.dedicated or has.spot > site.targets.spot:
             raise self._given_up(store, "somebody else has resized the pool meanwhile, so it stays as it is")
-        if pool.allocation_state is not AllocationState.STEADY:
-            drain = drain_of(store, pool)
-            if drain and drain.is_ours(pool) and is_shrinking_to_zero(pool):
-                self.stop(hook, plan, store, pool, drain)
-            self.settle(plan, pool)
-        if at_target(pool, wanted):
-            raise self._given_up(store, f"the pool has its old size back, {counts(wanted)} on {before.version}")
-        if kept["regrown"] >= plan.spec.resize.attempts:
-            raise self._given_up(store, _short(pool, wanted))
-        self._grow(hook, plan, store, pool, wanted, attempt=kept["regrown"] + 1)
-
-    def _grow(
-        self, hook: BatchHook, plan: RunPlan, store: StateStore, pool: Pool, wanted: Targets, *, attempt: int
-    ) -> None:
-        store.keep(regrown=attempt)
-        timeout = resize_timeout(plan.spec.resize, wanted.total)
-        answer = hook.resize_pool(
-            plan.spec.pool.resource_group,
-            plan.spec.pool.account,
-            pool.name,
-            dedicated=wanted.dedicated,
-            spot=wanted.spot,
-            timeout=timeout,
-            etag=pool.etag,
-        )
-        request = ResizeRequest.sent(pool, answer, targets=wanted, settings=plan.spec.resize, attempt=attempt)
-        from golden_pools.triggers.pool import ResizeTrigger
-
-        self.defer_for_pool(
-            ResizeTrigger,
-            plan,
-            pool=pool.name,
-            within=timeout + SLACK,
-            pause=request.back_off,
-            request=request.to_dict(),
-            ends_task=False,
-        )
+        drain = drain_of(store, pool)
+        is_moving = pool.allocation_state is not AllocationState.STEADY
+        if is_moving and drain and drain.is_ours(pool) and is_shrinking_to_zero(pool):
+            self.stop(hook, plan, store, pool, drain)
+        try:
+            verdict, _ = self.bring_to_targets(site)
+        except ConflictError:
+            raise
+        except OwnershipError as owned:
+            raise self._given_up(store, f"it does not have its old size back: {owned}") from owned
+        if verdict.kind is VerdictKind.REACHED:
+            raise self._given_up(store, f"the pool has its old size back, {counts(site.targets)} on {before.version}")
+        raise self._given_up(store, f"of its old size, {counts(site.targets)}, it has less again ({verdict.reason})")
 
     def _given_up(self, store: StateStore, became: str) -> GoldenPoolsError:
         """Return the failure, with what became of the pool; the next try starts anew."""
@@ -89,12 +66,15 @@ class GivingBackOperator(DrainingOperator):
         )
 
 
-def counts(targets: Targets) -> str:
-    """Return node counts in words."""
-    return f"{targets.dedicated} dedicated and {targets.spot} Spot nodes"
-
-
-def _short(pool: Pool, wanted: Targets) -> str:
-    errors = "; ".join(f"{error.code}: {error.message}" for error in pool.resize_errors)
-    has = counts(Targets(dedicated=pool.current_dedicated, spot=pool.current_spot))
-    return f"of its old size, {counts(wanted)}, it has only {has} again" + (f" ({errors})" if errors else "")
+def give_back_site(context: Context, hook: BatchHook, plan: RunPlan, store: StateStore) -> Site:
+    """Return the pool as it is to be again."""
+    before = PoolBefore.from_dict(store.read()["before"])
+    return Site(
+        context=context,
+        plan=plan,
+        hook=hook,
+        pool=before.pool,
+        targets=before.targets,
+        store=store,
+        even_partly=True,
+    )

@@ -13,7 +13,7 @@ from golden_pools.operators.replacement import ReplacingOperator, Ward
 from golden_pools.operators.stage_pool import stage_pool
 from golden_pools.rules.facts import AllocationState, Node, Pool, PoolNodes
 from golden_pools.rules.family import is_deleting
-from golden_pools.rules.resize import Verdict, wanted
+from golden_pools.rules.resize import wanted
 from golden_pools.rules.resize.chart import Chart
 from golden_pools.rules.resize.clinic import ClinicKind, ClinicStep, bad_counts, clinic_step
 
@@ -49,6 +49,7 @@ class ReadyNodesOperator(ReplacingOperator):
         plan = self.plan_for_writing(context)
         with self.work(plan) as hook:
             ward = self._ward(context, hook)
+            self.begin(ward.site)
             if ward.chart.deadline(timedelta(minutes=plan.spec.resize.ready_minutes)) <= now():
                 ward.keep(ward.chart.anew(now()))
         return self.turn(context)
@@ -72,9 +73,10 @@ class ReadyNodesOperator(ReplacingOperator):
         if "failure" in event or "verdict" in event:
             with self.work(self.plan(context)) as hook:
                 ward = self._ward(context, hook)
-                if "failure" in event:
+                if ward.chart.replacing:
+                    self.after_resize(ward.site, event)
+                elif "failure" in event:
                     ward.fail(from_dict(event["failure"]))
-                self.resized(ward, Verdict.from_dict(event["verdict"]))
         return self.turn(context)
 
     def _ward(self, context: Context, hook: BatchWorkHook) -> Ward:

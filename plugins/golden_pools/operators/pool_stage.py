@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from golden_pools.errors import GoldenPoolsError, OwnershipError, ResizeGaveUpError
-from golden_pools.operators.base import GRACE, StageOperator, now
+from airflow.sdk.exceptions import TaskDeferred
+
+from golden_pools.errors import ConflictError, GoldenPoolsError, OwnershipError, ResizeGaveUpError
+from golden_pools.operators.base import GRACE, StageOperator, note_failure, noted_failure, now
+from golden_pools.rules.facts import AllocationState
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.resize import Verdict, VerdictKind
-from golden_pools.spec.model import Targets
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from golden_pools.hooks.batch import BatchHook
     from golden_pools.rules.facts import Pool
     from golden_pools.triggers.pool import AccountTrigger
 
@@ -36,20 +37,18 @@ class PoolStageOperator(StageOperator):
         *,
         pool: str | None = None,
         within: timedelta,
-        pause: timedelta = timedelta(0),
         **arguments: Any,
-    ) -> None:
+    ) -> NoReturn:
         """Defer on the shared poll of the pool's Batch account.
 
         :param trigger: class, or the name of one in :mod:`golden_pools.triggers.pool`
         :param pool: id of the pool to wait for; the alias if absent
         :param within: longest wait
-        :param pause: time beyond ``within`` that the trigger lets pass before another resize
         """
         from golden_pools.triggers import pool as triggers
 
         started, where = now(), plan.spec.pool
-        self.defer(
+        raise TaskDeferred(
             trigger=(getattr(triggers, trigger) if isinstance(trigger, str) else trigger)(
                 connection=plan.spec.connection,
                 subscription=plan.spec.subscription,
@@ -61,7 +60,7 @@ class PoolStageOperator(StageOperator):
                 **arguments,
             ),
             method_name="go_on",
-            timeout=within + pause + GRACE,
+            timeout=within + GRACE,
         )
 
     def execute(self, context: Context) -> dict[str, Any] | None:
@@ -71,35 +70,30 @@ class PoolStageOperator(StageOperator):
     def turn(self, context: Context) -> dict[str, Any] | None:
         """Take the next step.
 
-        Where the answer to a write of ours was lost, its repetition meets our own change and looks like somebody
-        else's: so the first conflict makes the task look again, and only the second one is believed.
+        The first conflict makes the task look again, since it may be our own change whose answer was lost; only the
+        second one is believed.
         """
         try:
-            return self.next_step(context)
-        except OwnershipError as conflict:
-            self.log.warning("Looking again after a conflict: %s", conflict)
-            return self.next_step(context)
+            try:
+                return self.next_step(context)
+            except ConflictError as conflict:
+                self.log.warning("Looking again after a conflict: %s", conflict)
+                return self.next_step(context)
+        except GoldenPoolsError as error:
+            if noted_failure(context, self.task_id) is None:
+                note_failure(context, error, blames_image=False)
+            raise
 
     @abstractmethod
     def next_step(self, context: Context) -> dict[str, Any] | None:
         """Look at the pool and do what follows: write, defer, or return the stage's result."""
 
-    def find(self, hook: BatchHook, plan: RunPlan) -> Pool | None:
-        """Return the pool as it is now."""
-        return hook.pool(plan.spec.pool.resource_group, plan.spec.pool.account, plan.pool)
-
-    def resize(self, hook: BatchHook, plan: RunPlan, pool: Pool, targets: Targets, *, timeout: timedelta) -> Pool:
-        """Ask for a resize of the pool as it was seen; returns the pool in Azure's answer."""
-        return hook.resize_pool(
-            plan.spec.pool.resource_group,
-            plan.spec.pool.account,
-            plan.pool,
-            dedicated=targets.dedicated,
-            spot=targets.spot,
-            timeout=timeout,
-            etag=pool.etag,
-            deallocation=plan.spec.refresh.deallocation,
-        )
+    def settle(self, plan: RunPlan, pool: Pool, *, pause: timedelta = timedelta(0)) -> NoReturn:
+        """Defer until the pool rests, whoever moves it, and at least for ``pause``."""
+        if pool.allocation_state is not AllocationState.STEADY:
+            self.log.info("Pool %s is %s: waiting until it rests", pool.name, pool.allocation_state)
+        not_before = (now() + pause).isoformat() if pause else None
+        self.defer_for_pool("SettleTrigger", plan, pool=pool.name, within=SETTLE_TIME + pause, not_before=not_before)
 
 
 def failure_of(verdict: Verdict, plan: RunPlan, what: str, *, resource: str | None = None) -> GoldenPoolsError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from golden_pools.errors import AzureRefusedError, OwnershipError, ResizeGaveUpError
 from golden_pools.operators.base import StateStore, now
 from golden_pools.operators.drain import drain_of, forget_drains
-from golden_pools.operators.give_back import GivingBackOperator
+from golden_pools.operators.give_back import GivingBackOperator, give_back_site
 from golden_pools.rules.facts import Pool
 from golden_pools.rules.family import ROLE, SINCE, Role, current_pool, family, moment_of_role, role_of, with_role
 from golden_pools.rules.moves import is_active
@@ -64,14 +64,14 @@ class RefreshPoolOperator(GivingBackOperator):
         store = self._store(context, plan)
         with self.work(plan) as hook:
             if store.read().get("failure"):
-                self.give_back(hook, plan, store)
+                self.give_back(context, hook, plan, store)
             seen = self._look(hook, plan, store)
             step = refresh_step(seen, plan)
             self.log.info("Pool %s: %s (%s)", step.pool, step.kind, step.reason)
             for change in step.changes:
                 self.log.info("  %s", change)
             self._remember(context, store, plan, seen, step)
-            self._take(hook, plan, store, seen, step)
+            self._take(context, hook, plan, store, seen, step)
         kept = store.read()
         return {
             "action": kept.get("action") or "left as it was",
@@ -84,7 +84,13 @@ class RefreshPoolOperator(GivingBackOperator):
 
     def go_on(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         """Resume after a wait: the next step follows from the pools' new state."""
-        self.raise_failure(context, event)
+        plan = self.plan(context)
+        store = self._store(context, plan)
+        if store.read().get("failure"):
+            with self.work(plan) as hook:
+                self.after_resize(give_back_site(context, hook, plan, store), event or {})
+        else:
+            self.raise_failure(context, event)
         return self.turn(context)
 
     def _store(self, context: Context, plan: RunPlan) -> StateStore:
@@ -146,7 +152,9 @@ class RefreshPoolOperator(GivingBackOperator):
                 advice="switch autoscale off, or write resize.autoscale: switch_off into the spec",
             )
 
-    def _take(self, hook: BatchWorkHook, plan: RunPlan, store: StateStore, seen: Seen, step: Step) -> None:
+    def _take(
+        self, context: Context, hook: BatchWorkHook, plan: RunPlan, store: StateStore, seen: Seen, step: Step
+    ) -> None:
         """Take the step; returns where the pool is on the image then."""
         pool, group, account = seen.named(step.pool), plan.spec.pool.resource_group, plan.spec.pool.account
         if step.kind is StepKind.CREATE:
@@ -157,12 +165,12 @@ class RefreshPoolOperator(GivingBackOperator):
             return
         if step.kind is StepKind.PATCH:
             store.keep(action=self._action(plan, seen, step) or "refreshed")
-            self._patch(hook, plan, store, pool, self._settings(plan, seen, step), step)
+            self._patch(context, hook, plan, store, pool, self._settings(plan, seen, step), step)
         elif step.kind is StepKind.DRAIN:
-            self._empty(hook, plan, store, pool)
+            self._empty(context, hook, plan, store, pool)
         elif step.kind is StepKind.SETTLE:
             if drain_of(store, pool):
-                self._empty(hook, plan, store, pool)
+                self._empty(context, hook, plan, store, pool)
             self.settle(plan, pool)
         elif step.kind is StepKind.DELETE:
             store.keep(action="recreated")
@@ -207,7 +215,14 @@ class RefreshPoolOperator(GivingBackOperator):
         )
 
     def _patch(
-        self, hook: BatchWorkHook, plan: RunPlan, store: StateStore, pool: Pool, settings: PoolSettings, step: Step
+        self,
+        context: Context,
+        hook: BatchWorkHook,
+        plan: RunPlan,
+        store: StateStore,
+        pool: Pool,
+        settings: PoolSettings,
+        step: Step,
     ) -> None:
         group, account = plan.spec.pool.resource_group, plan.spec.pool.account
         if not needs_empty_pool(step.changes):
@@ -218,9 +233,9 @@ class RefreshPoolOperator(GivingBackOperator):
         except AzureRefusedError as refused:
             if not self._has_shrunk(store, pool):
                 raise
-            self.begin_to_give_back(hook, plan, store, refused)
+            self.begin_to_give_back(context, hook, plan, store, refused)
 
-    def _empty(self, hook: BatchWorkHook, plan: RunPlan, store: StateStore, pool: Pool) -> None:
+    def _empty(self, context: Context, hook: BatchWorkHook, plan: RunPlan, store: StateStore, pool: Pool) -> None:
         """Drain the pool; where tasks outlast the deadline, give it its nodes back and fail."""
         refresh = plan.spec.refresh
         self.drain(hook, plan, store, pool, requeue_when_over=refresh.drain_fallback is DrainFallback.REQUEUE)
@@ -237,7 +252,7 @@ class RefreshPoolOperator(GivingBackOperator):
         )
         if not self._has_shrunk(store, pool):
             raise late
-        self.begin_to_give_back(hook, plan, store, late)
+        self.begin_to_give_back(context, hook, plan, store, late)
 
     def _has_shrunk(self, store: StateStore, pool: Pool) -> bool:
         """Return whether this task may have taken nodes from the pool that the spec stands for."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from golden_pools.errors import AzureBusyError, GoldenPoolsError, OwnershipError
 from golden_pools.operators.base import StateStore, note_failure, now
-from golden_pools.operators.pool_stage import SETTLE_TIME, SLACK, PoolStageOperator, failure_of
+from golden_pools.operators.pool_stage import SLACK, failure_of
+from golden_pools.operators.resizing import COURSE, ResizingOperator, Site
 from golden_pools.operators.stage_pool import StagePool
 from golden_pools.rules.facts import AllocationState, Pool
 from golden_pools.rules.plan import RunPlan
-from golden_pools.rules.resize import ResizeRequest, Verdict, VerdictKind, at_target, resize_timeout
+from golden_pools.rules.resize import VerdictKind
 from golden_pools.rules.resize.chart import Chart
 from golden_pools.rules.resize.clinic import BAD
 from golden_pools.spec.model import Deallocation
@@ -51,6 +52,19 @@ class Ward:
         return self.plan.id_of_pool(self.pool.name)
 
     @property
+    def site(self) -> Site:
+        """The pool, which gets back the nodes that are removed."""
+        return Site(
+            context=self.context,
+            plan=self.plan,
+            hook=self.hook,
+            pool=self.pool.name,
+            targets=self.pool.targets,
+            store=self.store,
+            even_partly=True,
+        )
+
+    @property
     def result(self) -> dict[str, Any]:
         """The task's XCom, but for the ready nodes."""
         return {
@@ -67,11 +81,11 @@ class Ward:
     def fail(self, error: GoldenPoolsError, *, blames_image: bool = False) -> NoReturn:
         """End the stage with an error; a clear of the task starts anew, a retry does not."""
         if not isinstance(error, AzureBusyError):
-            self.store.keep(chart=None, resize=None, finished=0)
+            self.store.keep(chart=None, **{COURSE: None})
         raise note_failure(self.context, error, blames_image=blames_image)
 
 
-class ReplacingOperator(PoolStageOperator):
+class ReplacingOperator(ResizingOperator):
     """A stage that replaces nodes in rounds: each is kept open in the chart until the pool is back at its targets."""
 
     def replace_nodes(self, ward: Ward, pool: Pool) -> None:
@@ -79,32 +93,18 @@ class ReplacingOperator(PoolStageOperator):
 
         :raises OwnershipError: somebody switched autoscale on
         """
-        request = self._under_way(ward, pool)
-        if request and not at_target(pool, ward.pool.targets):
-            self._await_resize(ward, request)
-        if pool.autoscale:
-            raise note_failure(ward.context, _autoscale_on(pool), blames_image=False)
-        if pool.allocation_state is not AllocationState.STEADY:
-            from golden_pools.triggers.pool import SettleTrigger
-
-            self.defer_for_pool(SettleTrigger, ward.plan, pool=pool.name, within=SETTLE_TIME)
         if ward.chart.removing:
+            if pool.autoscale:
+                raise note_failure(ward.context, _autoscale_on(pool), blames_image=False)
+            if pool.allocation_state is not AllocationState.STEADY:
+                self.settle(ward.plan, pool)
             self._remove(ward, pool)
-        if not at_target(pool, ward.pool.targets):
-            self._await_resize(ward, self._resize(ward, pool))
-        self._close_round(ward)
-
-    def resized(self, ward: Ward, verdict: Verdict) -> None:
-        """Take in how the resize of the open round ended; what follows is the next step's matter."""
-        if verdict.kind is VerdictKind.RESIZE_AGAIN:
-            self.log.warning("Resizing again (%s): %s", verdict.code, verdict.reason)
-            ward.store.keep(resize=None, finished=ward.store.read().get("finished", 0) + 1)
-        elif verdict.kind in (VerdictKind.REACHED, VerdictKind.PARTIAL):
-            self.log.info("%s: nodes are replaced: %s", ward.pool.name, verdict.reason)
-            self._close_round(ward)
-        else:
+        verdict, _ = self.bring_to_targets(ward.site)
+        if verdict.kind is VerdictKind.GIVE_UP:
             what = "Removed nodes could not be replaced"
             ward.fail(failure_of(verdict, ward.plan, what, resource=ward.resource))
+        self.log.info("%s: nodes are replaced: %s", ward.pool.name, verdict.reason)
+        ward.keep(ward.chart.round_done(now()))
 
     def _remove(self, ward: Ward, pool: Pool) -> None:
         """Remove those of the round's nodes that are there and still bad; returns when there are none."""
@@ -129,49 +129,6 @@ class ReplacingOperator(PoolStageOperator):
             errors = "; ".join(f"{error.code}: {error.message}" for error in pool.resize_errors) or "without a word"
             self.log.warning("%s: Azure did not remove %d node(s), they stay (%s)", pool.name, len(still), errors)
         ward.keep(chart.removal_done(sum(node not in states for node in chart.removing)))
-
-    def _under_way(self, ward: Ward, pool: Pool) -> ResizeRequest | None:
-        """Return the resize that the round asked for, if the pool shows that it arrived."""
-        kept = ward.store.read().get("resize")
-        request = ResizeRequest.from_dict(kept) if kept else None
-        wanted = (ward.pool.targets.dedicated, ward.pool.targets.spot)
-        if request and request.is_ours(pool) and (pool.target_dedicated, pool.target_spot) == wanted:
-            return request
-        return None
-
-    def _resize(self, ward: Ward, pool: Pool) -> ResizeRequest:
-        """Ask for the pool's targets; what is kept before the PATCH lets a retry recognise the resize by its start."""
-        settings, targets = ward.plan.spec.resize, ward.pool.targets
-        attempt = int(ward.store.read().get("finished", 0)) + 1
-        before = ResizeRequest.sent(pool, pool, targets=targets, settings=settings, attempt=attempt)
-        ward.store.keep(resize=before.to_dict())
-        answer = ward.hook.resize_pool(
-            *ward.where,
-            dedicated=targets.dedicated,
-            spot=targets.spot,
-            timeout=resize_timeout(settings, targets.total),
-            etag=pool.etag,
-        )
-        request = ResizeRequest.sent(pool, answer, targets=targets, settings=settings, attempt=attempt)
-        ward.store.keep(resize=request.to_dict())
-        return request
-
-    def _await_resize(self, ward: Ward, request: ResizeRequest) -> None:
-        from golden_pools.triggers.pool import ResizeTrigger
-
-        self.defer_for_pool(
-            ResizeTrigger,
-            ward.plan,
-            pool=ward.pool.name,
-            within=resize_timeout(ward.plan.spec.resize, ward.pool.targets.total) + SLACK,
-            pause=request.back_off,
-            request=request.to_dict(),
-            ends_task=False,
-        )
-
-    def _close_round(self, ward: Ward) -> None:
-        ward.store.keep(resize=None, finished=0)
-        ward.keep(ward.chart.round_done(now()))
 
 
 def _autoscale_on(pool: Pool) -> OwnershipError:

@@ -39,13 +39,15 @@ class RetireFormerPoolsOperator(DrainingOperator):
             pools = hook.pools(plan.spec.pool.resource_group, plan.spec.pool.account)
             self._note_what_is_gone(store, pools)
             left: dict[str, str] = {}
+            coming: list[datetime] = []
             for pool in retiring(pools, plan.pool):
-                if why := self._why_to_leave(hook, plan, pool):
+                if role_of(pool) is not Role.RETIRING and due(pool, plan) > now():
+                    coming.append(due(pool, plan))
+                elif why := self._why_to_leave(hook, plan, pool):
                     self.log.warning("Pool %s stays: %s", pool.name, why)
                     left[pool.name] = why
-                elif due(pool, plan) <= now() or role_of(pool) is Role.RETIRING:
+                else:
                     self._retire(hook, plan, store, pool)
-            coming = [due(pool, plan) for pool in retiring(pools, plan.pool) if pool.name not in left]
         if coming:
             self._soak(min(coming))
         return {"retired": list(store.read().get("retired") or ()), "left": left}

@@ -11,9 +11,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 from golden_pools.errors import GoldenPoolsError, OwnershipError, ResizeGaveUpError, RolledBackError
 from golden_pools.operators.base import StageOperator, StateStore, now, pulled
 from golden_pools.operators.drain import drain_of
-from golden_pools.operators.give_back import counts
 from golden_pools.operators.job_moves import DISABLED_KEY, JobMovingOperator, Moving, named
 from golden_pools.operators.refresh import BEFORE_KEY
+from golden_pools.operators.resizing import counts
 from golden_pools.rules.facts import Pool
 from golden_pools.rules.family import SINCE, Role, current_pool, family, moment_of_role, with_role
 from golden_pools.rules.plan import RunPlan
@@ -342,5 +342,5 @@ def _reasons(context: Context, task_ids: Iterable[str]) -> str:
     """Return why tasks failed, as they left it in XCom, in one line."""
     found = {task_id: context["ti"].xcom_pull(task_ids=task_id, key="failure") for task_id in task_ids}
     return "; ".join(
-        f"{task_id.rpartition('.')[2]}: {failure['text']}" for task_id, failure in found.items() if failure
+        f"{task_id.rpartition('.')[2]}: {failure['text'].rstrip('.')}" for task_id, failure in found.items() if failure
     )

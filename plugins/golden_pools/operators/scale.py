@@ -65,7 +65,10 @@ class ScalePoolOperator(ResizePoolOperator):
 
     def go_on(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         """Resume after a wait; how a resize ended that a refresh came into says nothing."""
-        if is_being_refreshed(context, self.plan(context).pool):
+        plan = self.plan(context)
+        if is_being_refreshed(context, plan.pool):
+            with self.batch(plan) as hook:
+                self.site(context, plan, hook).forget()
             return self.turn(context)
         return super().go_on(context, event)
 

@@ -16,8 +16,8 @@ from golden_pools.rules.facts import AllocationState, Pool, PoolNodes
 from golden_pools.rules.family import ALIAS, RUN, Role, role_of, with_role
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.resize import headcount
-from golden_pools.rules.resize.codes import Treatment, diagnose
-from golden_pools.spec.model import Targets
+from golden_pools.rules.resize.diagnosis import diagnose_all
+from golden_pools.spec.model import Targets, Treatment
 
 SHORTEST_RESIZE_TIMEOUT = timedelta(minutes=5)
 """Azure refuses less."""
@@ -110,11 +110,11 @@ def judge_canary(
         if unusable < failed or not patient:
             return verdict(CanaryKind.NODE_FAILED)
     if pool.allocation_state is AllocationState.STEADY and not pool.current_total and _are_fresh(pool, resize_before):
-        worst = max(map(diagnose, pool.resize_errors), key=lambda one: one.treatment)
+        worst = diagnose_all(pool.resize_errors, {})[0]
         return verdict(
             CanaryKind.NOT_ALLOCATED,
             reason=worst.text,
-            advice=worst.advice,
+            advice=worst.row.advice,
             passes=worst.treatment is not Treatment.GIVE_UP,
         )
     if not late:

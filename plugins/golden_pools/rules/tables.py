@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from golden_pools.rules.preflight import PERMISSIONS, REPORT
-from golden_pools.rules.resize.codes import CODES, PROVIDER_CODES, REASONS, Code, Treatment
+from golden_pools.rules.resize.codes import CODES, OWN_CODES, PROVIDER_CODES, REASONS, Code
+from golden_pools.spec.model import Treatment
 
 _TREATMENTS = {
-    Treatment.RETRY: "resize again at once",
-    Treatment.RETRY_LATER: "resize again after `resize.back_off_minutes`",
+    Treatment.AGAIN: "resize again at once",
+    Treatment.LATER: "go through `resize.tactics`",
+    Treatment.SMALLER: "go through `resize.tactics`, `smaller_steps` first",
     Treatment.GIVE_UP: "give up",
 }
 
@@ -53,8 +55,16 @@ Batch account nothing can be judged: there it is an ERROR.
 def _codes(table: Mapping[str, Code]) -> str:
     return _table(
         ("code", "means", "the run will", "advice", "source"),
-        ((f"`{row.name}`", row.meaning, _TREATMENTS[row.treatment], row.advice, row.source) for row in table.values()),
+        ((f"`{row.name}`", row.meaning, _will(row), row.advice, row.source) for row in table.values()),
     )
+
+
+def _will(row: Code) -> str:
+    more = {
+        "or try another VM size": row.other_size_helps and row.treatment is Treatment.GIVE_UP,
+        "mark the image version bad": row.blames_image,
+    }
+    return "; ".join([_TREATMENTS[row.treatment], *(words for words, applies in more.items() if applies)])
 
 
 def verdicts_page() -> str:
@@ -62,9 +72,17 @@ def verdicts_page() -> str:
     return f"""# What a resize error means
 
 Only errors of the run's own resize count: Azure keeps those of the last resize until the next one. Of several errors
-the gravest decides, and all are reported. A run resizes at most `resize.attempts` times; after that, or where it gives
-up, a pool that has `resize.smallest_acceptable_share` of both kinds of nodes is a partial success. A Spot quota stops a
-run only when its dedicated nodes are there. A code that is not listed is treated as `Unknown`.
+the gravest decides, and all are reported.
+
+- A resize that brought nodes is asked again at once. One that brought none is asked again as its row says, at most
+  `resize.attempts` times in a row, and as often with each tactic.
+- `resize.tactics` are tried in the spec's order until each is used up. Where the run gives up, a pool that has
+  `resize.smallest_acceptable_share` of both kinds of nodes is a partial success, with the tactic `accept_share`.
+- Quota: where the targets can never fit, the run fails before it resizes. Where other pools hold the quota, it asks for
+  what fits, waits up to `resize.quota_wait_minutes` for the rest, and also after an error that names the quota.
+- A Spot quota stops a run only when its dedicated nodes are there.
+- A code that is not listed is treated as `Unknown`.
+- `resize.verdicts` of the spec treats a code otherwise: `again`, `later`, `smaller` or `give_up`.
 
 ## Codes
 
@@ -77,6 +95,10 @@ run only when its dedicated nodes are there. A code that is not listed is treate
 ## `AllocationFailed`: the Compute error in its details
 
 {_codes(PROVIDER_CODES)}
+
+## Without an error of Azure's
+
+{_codes(OWN_CODES)}
 """
 
 

@@ -492,7 +492,10 @@ class Resize(Part):
         ),
     )
     attempts: Annotated[StrictInt, Field(ge=1, le=20)] = Field(
-        default=3, description="Resizes that may miss their targets in one run; one that brings nodes counts anew."
+        default=3,
+        description=(
+            "Resizes in a row that may miss their targets, with each tactic; one that brings nodes counts anew."
+        ),
     )
     back_off_minutes: Annotated[StrictInt, Field(ge=0, le=240)] = Field(
         default=2, description="Pause before a resize that failed for lack of capacity is asked again."

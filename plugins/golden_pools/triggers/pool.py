@@ -6,7 +6,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from airflow.triggers.base import BaseEventTrigger, TaskSuccessEvent, TriggerEve
 
 from golden_pools.errors import AzureBusyError, GoldenPoolsError, ResizeGaveUpError
 from golden_pools.rules.facts import AllocationState, Pool, PoolNodes
-from golden_pools.rules.family import pool_of
+from golden_pools.rules.family import is_deleting, pool_of
 from golden_pools.rules.resize import (
     Cause,
     Lasting,
@@ -184,7 +184,7 @@ class AccountTrigger(BaseEventTrigger):
 
     def is_gone(self, pool: Pool | None) -> bool:
         """Return whether the pool has been absent, or being deleted, in some looks in a row."""
-        self._absent = 0 if pool and pool.provisioning_state.casefold() != "deleting" else self._absent + 1
+        self._absent = 0 if pool and not is_deleting(pool) else self._absent + 1
         return self._absent >= REFUSALS
 
     def say(self, line: str) -> None:
@@ -212,16 +212,26 @@ def pool_gone(resource: str) -> ResizeGaveUpError:
 
 
 class SettleTrigger(AccountTrigger):
-    """Wait until the pool rests or is gone, whoever moved it."""
+    """Wait until the pool rests or is gone, whoever moved it.
+
+    :param not_before: wait at least until then, ISO 8601, UTC; absent: not
+    """
+
+    def __init__(self, *, not_before: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.not_before = not_before
+
+    def own_arguments(self) -> dict[str, Any]:
+        """Return the arguments of this trigger beside the base's."""
+        return {"not_before": self.not_before}
 
     def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
         """Return an event as soon as the pool may be changed, or its id used, again."""
-        if pool is None or (
-            pool.allocation_state is AllocationState.STEADY and pool.provisioning_state.casefold() != "deleting"
-        ):
+        if self.not_before and datetime.now(tz=UTC) < datetime.fromisoformat(self.not_before):
+            return None
+        if pool is None or (pool.allocation_state is AllocationState.STEADY and not is_deleting(pool)):
             return TriggerEvent({"settled": self.pool})
-        deleting = pool.provisioning_state.casefold() == "deleting"
-        self.say(f"{'deleting' if deleting else pool.allocation_state}, {pool.current_total} nodes")
+        self.say(f"{'deleting' if is_deleting(pool) else pool.allocation_state}, {pool.current_total} nodes")
         if self.is_late():
             return failed(
                 ResizeGaveUpError(
@@ -235,47 +245,68 @@ class SettleTrigger(AccountTrigger):
 
 
 class ResizeTrigger(AccountTrigger):
-    """Wait for the end of a resize of ours.
+    """Wait for the end of a resize of ours; the event holds the verdict.
 
     :param request: :class:`~golden_pools.rules.resize.ResizeRequest` as JSON
-    :param ends_task: end the task here when the targets are reached; else resume it on a worker
+    :param stall_seconds: end the wait where no node has come for so long; None: the resize has its time
+    :param result: XCom with which the task ends here when the targets are reached, but for the resize's end; None:
+        resume it on a worker
     """
 
-    def __init__(self, *, request: dict[str, Any], ends_task: bool, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        request: dict[str, Any],
+        stall_seconds: float | None = None,
+        result: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.request = request
-        self.ends_task = ends_task
+        self.stall_seconds = stall_seconds
+        self.result = result
         self._resize = ResizeRequest.from_dict(request)
         self._unseen = 0
-        self._again_since: datetime | None = None
+        self._most = -1
+        self._came: datetime | None = None
 
     def own_arguments(self) -> dict[str, Any]:
         """Return the arguments of this trigger beside the base's."""
-        return {"request": self.request, "ends_task": self.ends_task}
+        return {"request": self.request, "stall_seconds": self.stall_seconds, "result": self.result}
 
     def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
         """Return an event with the verdict, as soon as it is not to wait."""
         verdict = judge(pool, self._resize, unseen=self._unseen)
         self._unseen = self._unseen + 1 if verdict.code == Cause.NOT_SEEN_YET else 0
-        if pool is not None:
-            self.say(
-                verdict.reason
-                if verdict.kind is VerdictKind.WAIT
-                else f"{verdict.kind.replace('_', ' ')}: {verdict.reason}"
-            )
+        self.say(
+            verdict.reason
+            if verdict.kind is VerdictKind.WAIT
+            else f"{verdict.kind.replace('_', ' ')}: {verdict.reason}"
+        )
         if verdict.kind is VerdictKind.WAIT:
-            return self._late(pool, verdict) if self.is_late() else None
-        if verdict.kind is VerdictKind.REACHED and self.ends_task:
-            return TaskSuccessEvent(xcoms={"return_value": resize_result(self._resize, verdict, pool)})
-        if verdict.kind is VerdictKind.RESIZE_AGAIN and not self._paused(verdict.delay):
-            return None
-        return TriggerEvent({"verdict": verdict.to_dict(), "result": resize_result(self._resize, verdict, pool)})
+            if self.is_late():
+                return self._late(pool, verdict)
+            if verdict.code != Cause.ON_ITS_WAY or pool is None or not self._is_stalled(pool):
+                return None
+            verdict = replace(verdict, code=Cause.STALLED, reason=f"{verdict.reason}, no node came for {self._span()}")
+        elif verdict.kind is VerdictKind.REACHED and self.result is not None and pool is not None:
+            there = {"dedicated": pool.current_dedicated, "spot": pool.current_spot}
+            xcom = {**self.result, "verdict": verdict.kind.value, "reason": verdict.reason, **there}
+            return TaskSuccessEvent(xcoms={"return_value": xcom})
+        return TriggerEvent({"verdict": verdict.to_dict()})
 
-    def _paused(self, delay: timedelta) -> bool:
-        """Return whether the pause before the next resize is over; it passes here, not on a worker."""
-        now = datetime.now(tz=UTC)
-        self._again_since = self._again_since or now
-        return now - self._again_since >= delay
+    def _is_stalled(self, pool: Pool) -> bool:
+        """Return whether no node has come for too long, counted from when this trigger began to look."""
+        moment = datetime.now(tz=UTC)
+        if self._came is None or pool.current_total > self._most:
+            self._most, self._came = pool.current_total, moment
+        resizing = pool.allocation_state is AllocationState.RESIZING
+        return (
+            bool(self.stall_seconds) and resizing and moment - self._came >= timedelta(seconds=self.stall_seconds or 0)
+        )
+
+    def _span(self) -> str:
+        return duration(timedelta(seconds=self.stall_seconds or 0))
 
     def _late(self, pool: Pool | None, verdict: Verdict) -> TriggerEvent:
         return failed(
@@ -373,14 +404,3 @@ class NodesTrigger(AccountTrigger):
             unknown.see(counts.by_state.get("unknown", 0), now)
             failed.append(counts.failed + unknown.longer_than(grace, now))
         return failed[0], failed[1]
-
-
-def resize_result(request: ResizeRequest, verdict: Verdict, pool: Pool | None) -> dict[str, Any]:
-    """Return a resize's outcome as JSON: the XCom of the resize stage."""
-    return {
-        "verdict": verdict.kind.value,
-        "reason": verdict.reason,
-        "attempts": request.attempt,
-        "dedicated": pool.current_dedicated if pool else 0,
-        "spot": pool.current_spot if pool else 0,
-    }

@@ -1,4 +1,4 @@
-"""What Azure's resize errors mean: one table, and the reading of ``AllocationFailed``, whose meaning is in its details.
+"""What Azure's resize errors mean, as one table that :mod:`~golden_pools.rules.resize.diagnosis` reads.
 
 Codes compare case-insensitively: Azure writes ``AllocationTimedout`` where its documentation writes
 ``AllocationTimedOut``. There is no closed list of codes; one that the table does not have is tried again a bounded
@@ -7,35 +7,27 @@ number of times and then reported with its full text.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any
 
-from golden_pools.rules.facts import ResizeError
+from golden_pools.rules.resize.verdict import Cause
+from golden_pools.spec.model import Treatment
 
 TROUBLESHOOTING = 'Microsoft, "Azure Batch pool resizing failure"'
 LIMITS = 'Microsoft, "Batch service quotas and limits"'
 CODE_LIST = "PoolResizeErrorCodes of the Batch SDK for .NET"
+OBSERVED = "what the run sees, where Azure names no error"
 DEPLOYMENT = 'Microsoft, "Troubleshoot common Azure deployment errors"'
-
-
-class Treatment(IntEnum):
-    """What to do about a resize error; of several errors the highest decides."""
-
-    RETRY = 1  # ask again at once: what was allocated is kept
-    RETRY_LATER = 2  # ask again after the spec's pause: capacity or the service is short at the moment
-    GIVE_UP = 3  # asking again gives the same answer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
     """One row: a resize error code, a reason in its details, or the code of an embedded Compute error.
 
-    ``spot_only`` marks an error that concerns Spot nodes alone: dedicated nodes that are still missing may come with
-    another resize.
+    :param spot_only: concerns Spot nodes alone: dedicated nodes that are missing may come with another resize
+    :param is_quota: a quota of the account; what other pools hold of it may become free
+    :param other_size_helps: nodes of another VM size may come
+    :param blames_image: speaks against the image, so that no pool should get it
     """
 
     name: str
@@ -44,6 +36,9 @@ class Code:
     advice: str
     source: str
     spot_only: bool = False
+    is_quota: bool = False
+    other_size_helps: bool = False
+    blames_image: bool = False
 
 
 def _table(*rows: Code) -> Mapping[str, Code]:
@@ -64,6 +59,7 @@ CODES = _table(
         treatment=Treatment.GIVE_UP,
         advice=_QUOTA_ADVICE.format(quota="dedicated cores"),
         source=TROUBLESHOOTING,
+        is_quota=True,
     ),
     Code(
         name="AccountVMSeriesCoreQuotaReached",
@@ -71,6 +67,8 @@ CODES = _table(
         treatment=Treatment.GIVE_UP,
         advice=_QUOTA_ADVICE.format(quota="cores of the VM family of pool.vm_size"),
         source=TROUBLESHOOTING,
+        is_quota=True,
+        other_size_helps=True,
     ),
     Code(
         name="AccountLowPriorityCoreQuotaReached",
@@ -79,6 +77,7 @@ CODES = _table(
         advice=_QUOTA_ADVICE.format(quota="Spot/low-priority cores"),
         source=TROUBLESHOOTING,
         spot_only=True,
+        is_quota=True,
     ),
     Code(
         name="AccountSpotCoreQuotaReached",
@@ -87,18 +86,20 @@ CODES = _table(
         advice=_QUOTA_ADVICE.format(quota="Spot/low-priority cores"),
         source=TROUBLESHOOTING,
         spot_only=True,
+        is_quota=True,
     ),
     Code(
         name="AllocationFailed",
         meaning="nodes could not be allocated; the details say why",
-        treatment=Treatment.RETRY_LATER,
+        treatment=Treatment.LATER,
         advice=_CAPACITY_ADVICE,
         source=TROUBLESHOOTING,
+        other_size_helps=True,
     ),
     Code(
         name="AllocationTimedout",
         meaning="the resize timeout ran out; the nodes that came are kept",
-        treatment=Treatment.RETRY,
+        treatment=Treatment.AGAIN,
         advice="raise resize.timeout_minutes or resize.attempts: large pools on custom images need longer",
         source=TROUBLESHOOTING,
     ),
@@ -126,7 +127,7 @@ CODES = _table(
     Code(
         name="FailedIdentityOperation",
         meaning="a managed identity could not be put on the nodes",
-        treatment=Treatment.RETRY_LATER,
+        treatment=Treatment.LATER,
         advice="check that the identities in pool.identities exist and that the caller may assign them",
         source=CODE_LIST,
     ),
@@ -136,6 +137,8 @@ CODES = _table(
         treatment=Treatment.GIVE_UP,
         advice=_IMAGE_ADVICE,
         source=CODE_LIST,
+        other_size_helps=True,
+        blames_image=True,
     ),
     Code(
         name="MissingPublisherPropertyInMarketPlacePlan",
@@ -143,18 +146,20 @@ CODES = _table(
         treatment=Treatment.GIVE_UP,
         advice="use a golden VM without a purchase plan, or a definition that carries the same plan",
         source=CODE_LIST,
+        blames_image=True,
     ),
     Code(
         name="OverconstrainedAllocationRequestError",
         meaning="no capacity meets all constraints of the pool together",
-        treatment=Treatment.RETRY_LATER,
+        treatment=Treatment.SMALLER,
         advice=_CAPACITY_ADVICE,
         source=TROUBLESHOOTING,
+        other_size_helps=True,
     ),
     Code(
         name="RemoveNodesFailed",
         meaning="nodes could not be removed, for example because their tasks still run",
-        treatment=Treatment.RETRY,
+        treatment=Treatment.AGAIN,
         advice="raise refresh.drain_minutes, or set refresh.deallocation to requeue",
         source=CODE_LIST,
     ),
@@ -168,7 +173,7 @@ CODES = _table(
     Code(
         name="Unknown",
         meaning="Azure does not say",
-        treatment=Treatment.RETRY_LATER,
+        treatment=Treatment.LATER,
         advice="run again later; open a support request with the text above if it stays",
         source=CODE_LIST,
     ),
@@ -178,6 +183,7 @@ CODES = _table(
         treatment=Treatment.GIVE_UP,
         advice="choose another pool.vm_size: az batch location list-skus --location <region> -o table",
         source=TROUBLESHOOTING,
+        other_size_helps=True,
     ),
 )
 """Resize error codes, by lower-case name."""
@@ -186,7 +192,7 @@ REASONS = _table(
     Code(
         name="internal error",
         meaning="the service had an internal error",
-        treatment=Treatment.RETRY_LATER,
+        treatment=Treatment.LATER,
         advice="run again later; open a support request with the text above if it stays",
         source=TROUBLESHOOTING,
     ),
@@ -221,6 +227,8 @@ PROVIDER_CODES = _table(
         treatment=Treatment.GIVE_UP,
         advice=_IMAGE_ADVICE,
         source=TROUBLESHOOTING,
+        other_size_helps=True,
+        blames_image=True,
     ),
     Code(
         name="InvalidParameter",
@@ -228,6 +236,8 @@ PROVIDER_CODES = _table(
         treatment=Treatment.GIVE_UP,
         advice=_IMAGE_ADVICE,
         source=DEPLOYMENT,
+        other_size_helps=True,
+        blames_image=True,
     ),
     Code(
         name="ScopeLocked",
@@ -239,14 +249,14 @@ PROVIDER_CODES = _table(
     Code(
         name="InternalServerError",
         meaning="Compute had an internal error",
-        treatment=Treatment.RETRY_LATER,
+        treatment=Treatment.LATER,
         advice="run again later; open a support request with the text above if it stays",
         source=TROUBLESHOOTING,
     ),
     Code(
         name="NetworkingInternalOperationError",
         meaning="the network service had an internal error",
-        treatment=Treatment.RETRY_LATER,
+        treatment=Treatment.LATER,
         advice="run again later; open a support request with the text above if it stays",
         source=TROUBLESHOOTING,
     ),
@@ -263,6 +273,7 @@ PROVIDER_CODES = _table(
         treatment=Treatment.GIVE_UP,
         advice="choose another pool.vm_size: az vm list-skus --location <region> --size <size> -o table",
         source=DEPLOYMENT,
+        other_size_helps=True,
     ),
     Code(
         name="RequestDisallowedByPolicy",
@@ -288,76 +299,29 @@ PROVIDER_CODES = _table(
 )
 """Codes of the Compute error that Batch embeds as ``Provider Error Json``."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Diagnosis:
-    """A resize error, read.
-
-    :param code: Azure's code, with the embedded one behind a slash: ``AllocationFailed/BadRequest``
-    :param text: code, message and details as one line
-    """
-
-    code: str
-    treatment: Treatment
-    text: str
-    advice: str
-    spot_only: bool
-
-
-def diagnose(error: ResizeError) -> Diagnosis:
-    """Read one resize error; an ``AllocationFailed`` is read by its details."""
-    row = CODES.get(error.code.casefold())
-    known = row or CODES["unknown"]
-    code = error.code or known.name
-    if row is CODES["allocationfailed"] and (inner := _inner(error)):
-        known = inner
-        if inner.name.casefold() in PROVIDER_CODES:
-            code = f"{code}/{inner.name}"
-    return Diagnosis(
-        code=code,
-        treatment=known.treatment,
-        text=_one_line(error),
-        advice=known.advice,
-        spot_only=known.spot_only,
-    )
-
-
-def _inner(error: ResizeError) -> Code | None:
-    """Return the row that the details of an ``AllocationFailed`` lead to; of several the one that weighs most."""
-    rows = [row for row in REASONS.values() if row.name in _reasons(error)]
-    rows += [PROVIDER_CODES[code] for code in _provider_codes(error) if code in PROVIDER_CODES]
-    return max(rows, key=lambda row: row.treatment, default=None)
-
-
-def _reasons(error: ResizeError) -> str:
-    texts = [error.message, *(value for name, value in error.details if name.casefold() == "reason")]
-    return " ".join(texts).casefold()
-
-
-def _provider_codes(error: ResizeError) -> Iterator[str]:
-    """Yield the codes, lower case, of the embedded Compute error, which may be cut off in the middle."""
-    for name, value in error.details:
-        if name.casefold() != "provider error json":
-            continue
-        try:
-            yield from _codes_within(json.loads(value))
-        except ValueError:
-            yield from (code.casefold() for code in re.findall(r'\\*"code\\*"\s*:\s*\\*"([\w.]+)', value))
-
-
-def _codes_within(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key.casefold() == "code" and isinstance(inner, str):
-                yield inner.casefold()
-            else:
-                yield from _codes_within(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _codes_within(inner)
-
-
-def _one_line(error: ResizeError) -> str:
-    details = ", ".join(f"{name}: {value}" for name, value in error.details)
-    text = f"{error.code}: {error.message}" + (f" ({details})" if details else "")
-    return " ".join(text.split())
+OWN_CODES = _table(
+    Code(
+        name=Cause.SHORT_WITHOUT_ERROR,
+        meaning="the resize ended short of its targets, and Azure gives no error",
+        treatment=Treatment.LATER,
+        advice="look at the pool's events in the Azure portal, then trigger the run again",
+        source=OBSERVED,
+        other_size_helps=True,
+    ),
+    Code(
+        name=Cause.STALLED,
+        meaning="no node came for `resize.stall_minutes`, so the run stopped the resize",
+        treatment=Treatment.SMALLER,
+        advice=_CAPACITY_ADVICE,
+        source=OBSERVED,
+        other_size_helps=True,
+    ),
+    Code(
+        name=Cause.NOT_SEEN_YET,
+        meaning="the pool never showed the resize",
+        treatment=Treatment.AGAIN,
+        advice="look at the pool's events in the Azure portal, then trigger the run again",
+        source=OBSERVED,
+    ),
+)
+"""What the run itself sees; the spec may treat these otherwise as well."""

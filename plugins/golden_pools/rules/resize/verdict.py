@@ -15,6 +15,7 @@ class VerdictKind(StrEnum):
     WAIT = "wait"
     REACHED = "reached"
     PARTIAL = "partial"
+    MISSED = "missed"
     RESIZE_AGAIN = "resize_again"
     GIVE_UP = "give_up"
     OWNED_BY_OTHER = "owned_by_other"
@@ -25,11 +26,13 @@ class Cause(StrEnum):
 
     ON_ITS_WAY = "OnItsWay"
     NOT_SEEN_YET = "NotSeenYet"
+    STALLED = "Stalled"
     AT_TARGET = "AtTarget"
     POOL_GONE = "PoolGone"
     OTHER_TARGETS = "OtherTargets"
     AUTOSCALE_ON = "AutoscaleOn"
     SHORT_WITHOUT_ERROR = "ShortWithoutError"
+    SHORT_OF_QUOTA = "ShortOfQuota"
     NODES_FAILED = "NodesFailed"
     NODES_LATE = "NodesLate"
 
@@ -42,6 +45,7 @@ class Verdict:
     :param advice: what the reader should do; never empty where the run gives up
     :param code: a :class:`Cause` or the Azure code that decided
     :param delay: pause before the next resize (``RESIZE_AGAIN`` only)
+    :param blames_image: whether what happened speaks against the image
     """
 
     kind: VerdictKind
@@ -49,6 +53,7 @@ class Verdict:
     code: str
     advice: str = ""
     delay: timedelta = timedelta(0)
+    blames_image: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as JSON, for a trigger's event."""
