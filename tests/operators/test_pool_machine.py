@@ -53,17 +53,14 @@ PASSING: dict[str, dict[str, Any]] = {
         "node_outcomes": [{"state": "unusable", "nodes": 1, "error": DISK_FULL, "cured_by_reboots": 1}]
     },
 }
-"""What may happen to a resize that a later one need not meet."""
+"""What may become of a resize; the next one brings the pool on."""
 
 GRAVE: dict[str, dict[str, Any]] = {
     "quota": {"max_new_nodes": 1, "error": {"code": "AccountCoreQuotaReached"}},
     "bad image": {"node_outcomes": [{"state": "unusable", "share": 1.0, "error": DISK_FULL}]},
     "nodes that never call": {"node_outcomes": [{"state": "unusable", "share": 1.0}]},
 }
-"""What ends a run."""
-
-MOST_TROUBLES = 2
-"""Fewer than the resizes that a run may ask for in vain."""
+"""The same, but it ends the run. One at a time: what comes on top of the next resize ends the rollback, too."""
 
 INCIDENTS: dict[str, dict[str, Any]] = {
     "preempted for a while": {"state": "preempted", "nodes": 1, "recovers_after": "PT20M"},
@@ -91,6 +88,9 @@ AT_ANY_TIME = (
 """What may happen also while a run waits."""
 
 COUNTS = st.tuples(st.integers(0, 4), st.integers(0, 2))
+TROUBLES = st.lists(st.sampled_from([*PASSING, *GRAVE]), max_size=2).filter(
+    lambda names: sum(n in GRAVE for n in names) < 2
+)
 KILLS = st.dictionaries(st.integers(1, 25), st.sampled_from(["before", "after"]), max_size=2)
 REFRESH = st.fixed_dictionaries(
     {
@@ -143,14 +143,10 @@ class PoolMachine(RuleBasedStateMachine):
 
     # -- what happens to a pool ----------------------------------------------------------------------------------------
 
-    @rule(what=st.sampled_from([*AT_ANY_TIME, *PASSING, *GRAVE]))
+    @rule(what=st.sampled_from(AT_ANY_TIME))
     def happens(self, what: str) -> None:
         if what in INCIDENTS:
             self.cloud.control("POST", "allocations", {"pool": self.current(), "incident": INCIDENTS[what]})
-        elif what in PASSING and len(self.troubles()) < MOST_TROUBLES:
-            self.cloud.control("POST", "allocations", {"pool": f"{ALIAS}*", **PASSING[what]})
-        elif what in GRAVE and not self.troubles():
-            self.cloud.control("POST", "allocations", {"pool": f"{ALIAS}*", **GRAVE[what]})
         elif what.endswith("passes"):
             self.cloud.advance(minutes=60 if "hour" in what else 1)
         elif what.startswith("somebody"):
@@ -194,6 +190,7 @@ class PoolMachine(RuleBasedStateMachine):
         canary=st.booleans(),
         share=st.sampled_from([1.0, 0.5]),
         refresh=REFRESH,
+        troubles=TROUBLES,
         meanwhile=MEANWHILE,
         kills=KILLS,
     )
@@ -205,6 +202,7 @@ class PoolMachine(RuleBasedStateMachine):
         canary: bool,
         share: float,
         refresh: dict[str, Any],
+        troubles: list[str],
         meanwhile: list[str],
         kills: dict[int, str],
     ) -> None:
@@ -212,7 +210,7 @@ class PoolMachine(RuleBasedStateMachine):
         spec = self.spec(canary={"enabled": canary}, refresh=refresh, resize={"smallest_acceptable_share": shares})
         had, before = self.size(), self.current()
         run = self.run(spec, {"image_version": version, "dedicated": nodes[0], "spot": nodes[1], "force": force})
-        done = self.go(run, pool_dag(ALIAS, spec), meanwhile, kills)
+        done = self.go(run, pool_dag(ALIAS, spec), troubles, meanwhile, kills)
         if done.succeeded:
             assert self.cloud.image_of(self.current()) == self.images[version]
             assert set(self.cloud.node_images(self.current())) <= {self.images[version]}
@@ -224,11 +222,13 @@ class PoolMachine(RuleBasedStateMachine):
         assert roles["current"] <= 1
         assert not roles["canary"]
 
-    @rule(nodes=COUNTS, meanwhile=MEANWHILE, kills=KILLS)
-    def a_resize_by_hand(self, nodes: tuple[int, int], meanwhile: list[str], kills: dict[int, str]) -> None:
+    @rule(nodes=COUNTS, troubles=TROUBLES, meanwhile=MEANWHILE, kills=KILLS)
+    def a_resize_by_hand(
+        self, nodes: tuple[int, int], troubles: list[str], meanwhile: list[str], kills: dict[int, str]
+    ) -> None:
         had = self.size()
         run = self.run(self.spec(), {"dedicated": nodes[0], "spot": nodes[1], "why": "a test"}, RESIZE_PARAMS)
-        self.go(run, resize_dag([ALIAS]), meanwhile, kills)
+        self.go(run, resize_dag([ALIAS]), troubles, meanwhile, kills)
         if had and sum(nodes) and not self.taken_over:
             assert self.size()
         self.no_work_is_lost()
@@ -253,9 +253,12 @@ class PoolMachine(RuleBasedStateMachine):
         self.newcomers.clear()
         run.in_waits = (partial(self.happens, what) for what in meanwhile)
 
-    def go(self, run: Run, dag: DAG, meanwhile: list[str], kills: dict[int, str]) -> DagRun:
+    def go(self, run: Run, dag: DAG, troubles: list[str], meanwhile: list[str], kills: dict[int, str]) -> DagRun:
         self.begin(run, meanwhile, kills)
+        for trouble in troubles:
+            self.cloud.control("POST", "allocations", {"pool": f"{ALIAS}*", **{**PASSING, **GRAVE}[trouble]})
         done = DagRun(dag, run, self.do).go()
+        self.cloud.control("DELETE", "allocations")
         event(f"{dag.dag_id} {'succeeded' if done.succeeded else 'failed'}")
         return done
 
@@ -348,10 +351,6 @@ class PoolMachine(RuleBasedStateMachine):
 
     def nodes(self, pool: str) -> list[dict[str, Any]]:
         return list(self.cloud.plane("GET", f"/pools/{pool}/nodes")["value"])
-
-    def troubles(self) -> list[Any]:
-        """Return what waits for the next resizes."""
-        return list(HTTP.get(f"{self.cloud.url}/_simulator/allocations").json())
 
     def somebody(self, method: str, path: str, body: object = None) -> None:
         """Call the data plane as somebody who takes a no for an answer."""
