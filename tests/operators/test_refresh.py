@@ -164,10 +164,9 @@ def test_a_drain_past_its_deadline_gives_the_pool_its_nodes_back(
     run.in_waits = [outlasting(cloud, later), lambda: cloud.advance(minutes=20)]
     error = gives_up(run)
     assert error.what == (
-        "The pool was not empty by the drain deadline; the pool has its old size back, "
-        f"2 dedicated and 0 Spot nodes on {OLD}"
+        f"The pool could not be emptied; the pool has its old size back, 2 dedicated and 0 Spot nodes on {OLD}"
     )
-    assert error.answer == "1 node(s) still there after 1h"
+    assert error.answer == "1 node(s) still there after 1 resize(s) to zero, with 1h for running tasks"
     assert "refresh.drain_fallback: requeue" in error.advice
     assert cloud.image_of() == images[OLD]
     assert cloud.node_images() == [images[OLD]] * 2
@@ -269,6 +268,24 @@ def test_a_pool_that_cannot_be_grown_again_is_told_with_both_errors(
     assert "of its old size, 2 dedicated and 0 Spot nodes, it has less again" in refused.value.what
     assert "1 of 2 dedicated and 0 of 0 Spot nodes allocated after" in refused.value.what
     assert "InvalidPropertyValue" in refused.value.answer
+
+
+def test_a_pool_that_no_quota_lets_grow_again_is_told_with_both_errors(
+    cloud: Cloud, images: dict[str, str], run: Run
+) -> None:
+    """The quota was lowered while the pool was empty: it gets what fits."""
+    cloud.make_pool(images[OLD], dedicated=2)
+    refuse_the_image(cloud)
+    account = cloud.world.batch.account("goldenbatch")
+    assert account is not None
+    account.facts = account.facts.model_copy(update={"dedicated_core_quota": 2})
+    run.in_waits = repeat(lambda: cloud.advance(minutes=20))
+    with pytest.raises(AzureRefusedError) as refused:
+        run.do(refresh())
+    assert "it does not have its old size back" in refused.value.what
+    assert "the account's quota is 2" in refused.value.what
+    assert "InvalidPropertyValue" in refused.value.answer
+    assert len(cloud.node_images()) == 1
 
 
 def test_a_refused_change_of_a_pool_that_had_no_nodes_is_just_told(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from golden_pools.errors import ConflictError, GoldenPoolsError, OwnershipError, from_dict
+from golden_pools.errors import ConflictError, FullNowError, GoldenPoolsError, NeverFitsError, OwnershipError, from_dict
 from golden_pools.operators.base import StateStore
 from golden_pools.operators.drain import DrainingOperator, drain_of
 from golden_pools.operators.resizing import COURSE, ResizingOperator, Site, counts
@@ -52,8 +52,8 @@ class GivingBackOperator(DrainingOperator, ResizingOperator):
             verdict, _ = self.bring_to_targets(site)
         except ConflictError:
             raise
-        except OwnershipError as owned:
-            raise self._given_up(store, f"it does not have its old size back: {owned}") from owned
+        except (FullNowError, NeverFitsError, OwnershipError) as short:
+            raise self._given_up(store, f"it does not have its old size back: {short}") from short
         if verdict.kind is VerdictKind.REACHED:
             raise self._given_up(store, f"the pool has its old size back, {counts(site.targets)} on {before.version}")
         raise self._given_up(store, f"of its old size, {counts(site.targets)}, it has less again ({verdict.reason})")

@@ -239,14 +239,20 @@ class RefreshPoolOperator(GivingBackOperator):
         """Drain the pool; where tasks outlast the deadline, give it its nodes back and fail."""
         refresh = plan.spec.refresh
         self.drain(hook, plan, store, pool, requeue_when_over=refresh.drain_fallback is DrainFallback.REQUEUE)
+        drain = drain_of(store, pool)
+        assert drain is not None, "kept before the first resize to zero"
         late = ResizeGaveUpError(
-            "The pool was not empty by the drain deadline",
+            "The pool could not be emptied",
             resource=pool.id,
             answer=(
-                f"{pool.current_total} node(s) still there after {duration(timedelta(minutes=refresh.drain_minutes))}"
+                f"{pool.current_total} node(s) still there after {drain.attempts} resize(s) to zero, with "
+                f"{duration(timedelta(minutes=refresh.drain_minutes))} for running tasks"
+                + (", which were put back into the queue then" if drain.forced else "")
             ),
             advice=(
-                "let the running tasks end and clear this task, or trigger the run again with "
+                "look at the pool's resize errors in the Azure portal, then clear this task"
+                if drain.forced
+                else "let the running tasks end and clear this task, or trigger the run again with "
                 "refresh.drain_fallback: requeue in the spec"
             ),
         )
