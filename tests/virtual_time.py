@@ -117,9 +117,9 @@ def virtual_time(clock: Clock) -> Iterator[VirtualTime]:
 
 
 @contextmanager
-def virtual_cloud() -> Iterator[tuple[Cloud, VirtualTime]]:
-    """The sample world at a clock that stands still, and the connection ``azure_default`` to it, without settings."""
-    world = World.load(clock=Clock(speed=0, start=STAMP))
+def virtual_cloud(world: World | None = None) -> Iterator[tuple[Cloud, VirtualTime]]:
+    """A world, or else the sample one, whose clock stands still; ``azure_default`` leads to it, without settings."""
+    world = world or World.load(clock=Clock(speed=0, start=STAMP))
     with serve(world) as url, virtual_time(world.clock) as virtual, pytest.MonkeyPatch.context() as patch:
         connection = {"conn_type": "azure", "extra": {"arm_endpoint": url}}
         patch.setenv("AIRFLOW_CONN_AZURE_DEFAULT", json.dumps(connection))

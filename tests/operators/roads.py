@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow.sdk import BaseOperator
 from golden_pools.errors import GoldenPoolsError, RolledBackError
@@ -22,6 +23,8 @@ from tests.operators.conftest import NEW, OLD, Cloud, Run, small_pool
 from tests.operators.test_preflight import changed
 from tests.virtual_time import VirtualTime, virtual_cloud
 
+AnyRun = TypeVar("AnyRun", bound=Run)
+
 STAGES = ["refresh", "resize", "nodes", "probe", "switch"]
 
 
@@ -36,11 +39,19 @@ class Scene:
     virtual: VirtualTime
     images: dict[str, str]
 
-    def run(self, strategy: str, *, run_id: str = "manual__1", version: str = NEW, **parts: Any) -> Run:
+    def run(
+        self,
+        strategy: str,
+        *,
+        run_id: str = "manual__1",
+        version: str = NEW,
+        make: Callable[..., AnyRun] = Run,  # type: ignore[assignment]
+        **parts: Any,
+    ) -> AnyRun:
         """Make a run to three nodes on a version; ``parts`` change the spec."""
         refresh = {"strategy": strategy, **parts.pop("refresh", {})}
         spec = changed(small_pool(self.cloud), refresh=refresh, resize={"back_off_minutes": 0}, **parts)
-        return Run(spec, conf={"image_version": version}, run_id=run_id, fire=self.virtual.fire)
+        return make(spec, conf={"image_version": version}, run_id=run_id, fire=self.virtual.fire)
 
     def pools(self) -> dict[str, dict[str, Any]]:
         """Return what the pools of the alias are, by id: image, targets, images of the nodes, metadata."""
@@ -64,6 +75,13 @@ def make_scene() -> Iterator[Scene]:
         images = {version: cloud.make_version(version) for version in (OLD, NEW)}
         cloud.make_pool(images[OLD], dedicated=2)
         yield Scene(cloud, virtual, images)
+
+
+@contextmanager
+def again(scene: Scene) -> Iterator[Scene]:
+    """Make a scene as another one was left; what happens in it leaves no trace there."""
+    with virtual_cloud(deepcopy(scene.cloud.world)) as (cloud, virtual):
+        yield Scene(cloud, virtual, scene.images)
 
 
 def forth() -> dict[str, BaseOperator]:
