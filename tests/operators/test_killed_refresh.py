@@ -181,8 +181,15 @@ def outcome(scene: Scene, run: MortalRun) -> dict[str, Any]:
         },
         "schedules": {one["id"]: one["jobSpecification"]["poolInfo"]["poolId"] for one in schedules},
         "tags": cloud.arm("GET", f"{DEFINITION}/versions/{NEW}").get("tags"),
+        "told": {task: in_any_order(run.xcom(task)) for task in ("refresh", "switch", "restore", "retire")},
+        "pushed": dict(run.pushed),
         "report": reported(run),
     }
+
+
+def in_any_order(result: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a task's XCom without the order of its lists: jobs that wait for one another move when they can."""
+    return {name: sorted(value) if isinstance(value, list) else value for name, value in (result or {}).items()}
 
 
 def nodes_made(scene: Scene, pool: str) -> list[str]:
