@@ -16,6 +16,7 @@ import pytest
 from airflow.sdk import BaseOperator
 from golden_pools.errors import GoldenPoolsError
 
+from tests.conftest import HOME
 from tests.operators.conftest import DEFINITION, NEW, SECOND
 from tests.operators.mortal import LOST, KilledError, MortalRun
 from tests.operators.roads import Scene, again, back, forth, go_forth, make_scene, report, retire
@@ -122,7 +123,7 @@ def test_these_are_all_the_writes(name: str) -> None:
 @cache
 def undisturbed(name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return what the world is after a run of which nobody was killed, and what the run wrote."""
-    with beginning(name, Path(mkdtemp())) as (scene, run):
+    with beginning(name, Path(mkdtemp(dir=HOME))) as (scene, run):
         assert go(scene, run, ROADS[name].tasks()) == 0
         return outcome(scene, run), tuple(run.writes.values())
 
@@ -140,7 +141,7 @@ def beginning(name: str, folder: Path) -> Iterator[tuple[Scene, MortalRun]]:
 def prepared(name: str) -> tuple[Scene, MortalRun]:
     road = ROADS[name]
     with make_scene() as scene:
-        run = make_run(scene, road, Path(mkdtemp()))
+        run = make_run(scene, road, Path(mkdtemp(dir=HOME)))
         road.prepare(scene, run)
     run.writes.clear()
     return scene, run
