@@ -43,8 +43,8 @@ schema: $(VENV)/.runtime  ## what is generated from the code: JSON schema, table
 	@$(BIN)/python -m golden_pools.spec table README.md
 	@$(BIN)/python -m golden_pools.rules.tables docs
 
-pictures: $(VENV)/.dev  ## the README's picture, from a real run (needs Chromium)
-	@GOLDEN_POOLS_REQUIRE=browser GOLDEN_POOLS_PICTURES=docs/images $(BIN)/python -m pytest -q tests/e2e/test_nightly_run.py -k graph
+pictures: $(VENV)/.dev  ## the pictures in README and docs, from real runs (needs Chromium)
+	@GOLDEN_POOLS_REQUIRE=browser GOLDEN_POOLS_PICTURES=docs/images $(BIN)/python -m pytest -q tests/e2e -m browser
 
 requirements: $(VENV)/.dev  ## requirements files from pyproject.toml (UPGRADE=1 takes the newest versions)
 	@$(PIP_INSTALL) uv

@@ -78,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start what takes long first: `make test` gives files to processes in this order, a file at a time.
 
-    The tests with real Airflows come first, but for the benchmarks among them, which come last: so no more than two
+    The tests with real Airflows come first, but for the benchmarks among them, which come last: so no more than three
     Airflows run at once.
     """
 

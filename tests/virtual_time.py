@@ -117,10 +117,14 @@ def virtual_time(clock: Clock) -> Iterator[VirtualTime]:
 
 
 @contextmanager
-def virtual_cloud(world: World | None = None) -> Iterator[tuple[Cloud, VirtualTime]]:
-    """A world, or else the sample one, whose clock stands still; ``azure_default`` leads to it, without settings."""
+def virtual_cloud(world: World | None = None, **extra: object) -> Iterator[tuple[Cloud, VirtualTime]]:
+    """A world whose clock stands still, and the connection ``azure_default`` to it.
+
+    :param world: the sample world if absent
+    :param extra: of the connection, beside the endpoint: none, and all is as the product has it by itself
+    """
     world = world or World.load(clock=Clock(speed=0, start=STAMP))
     with serve(world) as url, virtual_time(world.clock) as virtual, pytest.MonkeyPatch.context() as patch:
-        connection = {"conn_type": "azure", "extra": {"arm_endpoint": url}}
+        connection = {"conn_type": "azure", "extra": {"arm_endpoint": url, **extra}}
         patch.setenv("AIRFLOW_CONN_AZURE_DEFAULT", json.dumps(connection))
         yield Cloud(world, url), virtual

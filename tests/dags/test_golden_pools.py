@@ -307,6 +307,16 @@ def test_a_given_version_skips_the_image_group(small: DAG) -> None:
             small.get_task(f"image.{name}").execute(context)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("task_id", ["canary.mark_bad", "canary.remove", "rollback.mark_bad", "rollback.restore"])
+def test_what_runs_after_any_failure_is_skipped_where_the_first_task_failed(small: DAG, task_id: str) -> None:
+    """Airflow counts a task whose predecessors failed as failed: there is no plan to read then."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    context: Any = {"ti": SimpleNamespace(xcom_pull=lambda task_ids: None)}
+    with pytest.raises(AirflowSkipException, match="the run has no plan"):
+        small.get_task(task_id).execute(context)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("error", "action"),
     [

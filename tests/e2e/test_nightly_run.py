@@ -1,24 +1,18 @@
-"""The whole DAG of a sample pool in a real Airflow, and what a person sees of it: the README's picture is made here."""
+"""The whole DAG of a sample pool in a real Airflow, and what a person sees of it: the README's pictures."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
 
-from include.local_airflow import ADMIN
 from tests.e2e.conftest import DAG_ID, GONE_WELL, STAGES
+from tests.e2e.graph import PICTURES, graph_of, take_picture
 from tests.e2e.real_airflow import RealAirflow
 from tests.simulator import SimulatorProcess
 
 pytestmark = pytest.mark.e2e
-
-PICTURES = os.environ.get("GOLDEN_POOLS_PICTURES")
-"""Directory that ``make pictures`` wants them in; without it they are thrown away."""
 
 
 def test_a_run_takes_the_golden_vm_to_ready_nodes(airflow: RealAirflow, first_run: str) -> None:
@@ -64,7 +58,9 @@ def test_an_unknown_key_of_the_conf_is_refused(airflow: RealAirflow) -> None:
     run = airflow.trigger(DAG_ID, {"dedicatd": 5})
     assert airflow.wait(DAG_ID, run) == "failed"
     assert "did you mean dedicated?" in airflow.log(DAG_ID, run, "plan")
-    assert airflow.tasks_by_id(DAG_ID, run)["plan"]["try_number"] == 1  # there is nothing to retry
+    tasks = airflow.tasks_by_id(DAG_ID, run)
+    assert tasks["plan"]["try_number"] == 1  # there is nothing to retry
+    assert {name for name, task in tasks.items() if task["state"] == "failed"} == {"plan"}
 
 
 def test_a_run_with_a_given_version_skips_the_image_group(airflow: RealAirflow, first_run: str) -> None:
@@ -87,32 +83,13 @@ def test_a_person_resizes_the_pool_by_form(airflow: RealAirflow, first_run: str)
     assert ready == {"pool": "small", "dedicated": 1, "spot": 0}
 
 
-@pytest.fixture
-def page(chromium: str, airflow: RealAirflow) -> Iterator[Page]:
-    """A page of a browser that is logged in to Airflow."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1400, "height": 520}, device_scale_factor=1.5)
-        page.goto(airflow.local.url)
-        page.locator("input[name=username]").fill(ADMIN)
-        page.locator("input[name=password]").fill(airflow.local.password)
-        page.locator("button[type=submit]").click()
-        page.get_by_label("Admin").wait_for()
-        yield page
-        browser.close()
-
-
 @pytest.mark.browser
-def test_the_graph_shows_the_stages_of_a_run(page: Page, airflow: RealAirflow, first_run: str, tmp_path: Path) -> None:
-    page.goto(f"{airflow.local.url}/dags/{DAG_ID}/runs/{first_run}")
-    page.get_by_label("Show Graph").click()
-    page.get_by_label("Expand all task groups").click()
-    page.get_by_label("Collapse Details Panel").click()
-    page.get_by_text("record", exact=True).wait_for()
-    page.locator(".react-flow__controls-fitview").click()
-    page.wait_for_function("document.querySelectorAll('.react-flow__node').length >= 26")
-    page.evaluate("document.querySelectorAll('.react-flow__panel').forEach(panel => panel.remove())")
-    graph = page.locator(".react-flow").first
-    assert {stage.rpartition(".")[2] for stage in STAGES} <= set(graph.inner_text().split())
-    page.wait_for_timeout(1000)  # the graph glides into its place
-    graph.screenshot(path=str(Path(PICTURES or tmp_path) / "run.png"))
+def test_the_graph_shows_the_stages_of_a_run(
+    chromium: str, airflow: RealAirflow, first_run: str, tmp_path: Path
+) -> None:
+    with graph_of(chromium, airflow, DAG_ID, first_run) as page:
+        shown = set(page.locator(".react-flow").first.inner_text().split())
+        assert {stage.rpartition(".")[2] for stage in STAGES} <= shown
+        folder = Path(PICTURES or tmp_path)
+        take_picture(page, ["plan", "preflight", "image", "canary"], folder / "image.png")
+        take_picture(page, ["pool", "rollback"], folder / "pool.png")

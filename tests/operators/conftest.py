@@ -56,6 +56,10 @@ SECOND = "small-2026-1121-20005"
 """Id of the pool that carries the version ``NEW`` beside the pool ``small``."""
 
 
+HTTP = httpx.Client(timeout=30)
+"""One for all: to make a client takes longer than a request."""
+
+
 @dataclass
 class Cloud:
     """A live simulator that the sample connection leads to, and what a test may do to it behind the run's back."""
@@ -86,7 +90,7 @@ class Cloud:
     # -- control -------------------------------------------------------------------------------------------------------
 
     def control(self, method: str, what: str, body: object = None) -> None:
-        httpx.request(method, f"{self.url}/_simulator/{what}", json=body).raise_for_status()
+        HTTP.request(method, f"{self.url}/_simulator/{what}", json=body).raise_for_status()
 
     def freeze(self) -> None:
         """Let time pass by :meth:`advance` only."""
@@ -114,13 +118,13 @@ class Cloud:
         """Call a path below the subscription, as somebody else would."""
         version = next(version for kind, version in API_VERSIONS.items() if kind in path)
         url = f"{self.url}/subscriptions/{self.subscription}/{path}"
-        answer = httpx.request(method, url, params={"api-version": version}, json=body)
+        answer = HTTP.request(method, url, params={"api-version": version}, json=body)
         assert answer.status_code < 300, answer.text
         return dict(answer.json()) if answer.content else {}
 
     def plane(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """Call the Batch data plane."""
-        answer = httpx.request(method, f"{self.url}{path}", params={"api-version": "2025-06-01"}, json=body)
+        answer = HTTP.request(method, f"{self.url}{path}", params={"api-version": "2025-06-01"}, json=body)
         assert answer.status_code < 300, answer.text
         return dict(answer.json()) if answer.content else {}
 

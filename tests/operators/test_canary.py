@@ -477,12 +477,6 @@ def test_the_teardown_removes_what_a_dead_setup_made(cloud: Cloud, make_run: Cal
     assert left(cloud) == ([], [])
 
 
-def test_the_teardown_of_a_run_without_a_plan_is_skipped(make_run: Callable[..., Run]) -> None:
-    run = make_run()
-    del run.xcoms["plan"]
-    assert run.do(stages()["remove"]).startswith("skipped: the run has no plan")
-
-
 def test_a_clear_after_the_removal_tries_again(cloud: Cloud, make_run: Callable[..., Run]) -> None:
     run = make_run()
     assert walk(run) is None

@@ -163,6 +163,7 @@ def test_plan_only_says_what_the_run_would_do(dry: Run, capsys: pytest.CaptureFi
         *["canary"] * 2,
         "refresh",
         "resize",
+        "record",
     ]
     log = capsys.readouterr().out
     assert "Plan only. This run would:" in log
@@ -179,11 +180,13 @@ def test_plan_only_names_every_change_of_a_pool_that_is_there(cloud: Cloud, spec
     quiet = changed(spec, pool={"metadata": {"team": "x"}}, canary={"enabled": False})
     run = Run(quiet, conf={"plan_only": True, "image_version": NEW})
     assert [action["does"] for action in run.do(preflight())["would"]] == [
-        "shrink from 2 nodes to 0 (task_completion)",
+        "shrink from 2 nodes to 0: running tasks end first; if not within 60 minutes, it gets its nodes back and the "
+        "run fails",
         f"change image: {old} -> {new}",
         "change vm_size: STANDARD_D4S_V5 -> Standard_D2s_v5",
         "change metadata.team: none -> x",
         "resize from 0 to 3 dedicated and 0 Spot nodes",
+        "tag as good",
     ]
 
 
@@ -191,9 +194,9 @@ def test_plan_only_of_a_pool_that_is_as_it_should_be(
     cloud: Cloud, spec: PoolSpec, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cloud.freeze()
-    cloud.make_pool(cloud.make_version(), dedicated=3)
-    quiet = changed(spec, canary={"enabled": False})
-    assert Run(quiet, conf={"plan_only": True, "image_version": NEW}).do(preflight())["would"] == []
+    cloud.make_pool(cloud.make_version(**{"golden-pools-verdict": "good"}), dedicated=3)
+    cloud.mark("small", alias="small", role="current")
+    assert Run(spec, conf={"plan_only": True, "image_version": NEW}).do(preflight())["would"] == []
     assert "This run would:\n  change nothing" in capsys.readouterr().out
 
 

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import Any, TypeVar
 
 import httpx
 import pytest
-from golden_pools.hooks.batch import BatchHook, PoolSettings
-from golden_pools.hooks.batch_work import BatchWorkHook
-from golden_pools.hooks.compute import ComputeHook
-from golden_pools.spec.model import Deallocation, MoveTasks, Targets
+from golden_pools.operators.retire_pool import RetireFormerPoolsOperator
+from golden_pools.rules.plan import RESIZE_PARAMS
+from golden_pools.spec.model import PoolSpec
 
+from dags.golden_pools import pool_dag
+from dags.resize_pool import resize_dag
 from include.airflow_settings import ROOT
-from tests.operators.conftest import STAMP, Cloud, Run
-from tests.operators.test_whole_run import stages
+from tests.operators.conftest import ACCOUNT, Cloud, Run, small_pool
+from tests.operators.dag_run import DagRun, State
+from tests.operators.test_preflight import changed
+from tests.virtual_time import VirtualTime, virtual_cloud
+
+ResultT = TypeVar("ResultT")
 
 PROVIDER = re.compile(r"/providers/(Microsoft\.\w+)/(.+)", re.IGNORECASE)
 SUFFIXES = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}
 PLANE_SUFFIXES = {**SUFFIXES, "POST": "write"}
+
+DISK_FULL = {"code": "DiskFull", "message": "There is not enough disk space"}
 
 OF_LINKED_RESOURCES = {
     "microsoft.compute/disks/begingetaccess/action",
@@ -91,80 +100,93 @@ def role() -> Mapping[str, Any]:
     return dict(json.loads((ROOT / "docs" / "custom-role.json").read_text(encoding="utf-8")))
 
 
-def needed(cloud: Cloud) -> set[str]:
-    """The rights that everything so far needed."""
-    calls = [(entry["method"], httpx.URL(entry["url"]).path) for entry in cloud.requests()]
-    return {right for method, path in calls if (right := needed_right(method, path))}
+@dataclass
+class Nights:
+    """Runs of a pool's DAG, one after the other, and the rights that they needed.
+
+    :param rights: of the runs alone; what a test arranges between them does not count
+    """
+
+    cloud: Cloud
+    virtual: VirtualTime
+    rights: set[str] = field(default_factory=set)
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def night(self, strategy: str, *, force: bool = False, **parts: Any) -> DagRun:
+        """Run the DAG under a strategy; ``parts`` change the spec."""
+        refresh = {"strategy": strategy, "probe_pool": True, **parts.pop("refresh", {})}
+        spec = changed(small_pool(self.cloud), refresh=refresh, **parts)
+        run = self._run(spec, {"force": True} if force else {})
+        return self._counted(DagRun(pool_dag("small", spec), run, run.do_with_retries).go)
+
+    def resize(self, *, dedicated: int, **resize: Any) -> DagRun:
+        """Resize the pool by hand; keywords are those of the spec's ``resize``."""
+        conf = {"dedicated": dedicated, "why": "a test"}
+        run = self._run(changed(small_pool(self.cloud), resize=resize), conf, keys=RESIZE_PARAMS)
+        return self._counted(DagRun(resize_dag(["small"]), run, run.do_with_retries).go)
+
+    def retire(self) -> dict[str, Any]:
+        """Let the former pools go, long after their soak; returns which are gone and which are left."""
+        self.virtual.sleep(86400)
+        run = self._run(small_pool(self.cloud), {})
+        return dict(self._counted(partial(run.do_with_retries, RetireFormerPoolsOperator(task_id="retire"))))
+
+    def _run(self, spec: PoolSpec, conf: dict[str, Any], **keys: Any) -> Run:
+        run_id = f"manual__{next(self.numbers)}"
+        return Run(spec, conf=conf, run_id=run_id, stamp=self.virtual.now(), fire=self.virtual.fire, **keys)
+
+    def _counted(self, what: Callable[[], ResultT]) -> ResultT:
+        self.cloud.forget()
+        result = what()
+        calls = [(entry["method"], httpx.URL(entry["url"]).path) for entry in self.cloud.requests()]
+        self.rights |= {right for method, path in calls if (right := needed_right(method, path))}
+        return result
 
 
-def two_runs(run: Run) -> None:
-    """The first makes the pool, the second refreshes it."""
-    for number in range(2):
-        again = Run(run.spec, run_id=f"manual__{number}", stamp=STAMP + timedelta(days=number))
-        for task in stages(again).values():
-            again.do(task)
+@pytest.fixture
+def nights() -> Iterator[Nights]:
+    with virtual_cloud(poll_seconds=60) as (cloud, virtual):
+        cloud.configure(log={"max_bytes": 64 * 2**20})
+        yield Nights(cloud, virtual)
 
 
-def what_goes_wrong(cloud: Cloud, run: Run) -> None:
-    """What runs do beside making and growing a pool: canary, clinic, blue/green, rollback."""
-    version = cloud.make_version()
-    settings = PoolSettings(vm_size="Standard_D2s_v5", image_id=version, node_agent_sku="batch.node.ubuntu 24.04")
-    place, minutes = ("batch", "goldenbatch"), timedelta(minutes=15)
-    cloud.freeze()
-    with (
-        BatchWorkHook(run.spec.connection, run.spec.subscription) as hook,
-        ComputeHook(run.spec.connection, run.spec.subscription) as compute,
-    ):
-        hook.create_pool(*place, "canary", settings, targets=Targets(dedicated=2), timeout=minutes)
-        cloud.advance(minutes=30)
-        hook.create_job(*place, "probe", pool="canary")
-        hook.add_task(*place, "probe", "one", command_line="/bin/true")
-        cloud.plane("POST", "/jobschedules", _schedule("canary"))
-        cloud.advance(minutes=5)
-        assert hook.tasks(*place, "probe")[0].is_over
-        hook.task_output(*place, "probe", "one")
-        first, second = hook.nodes(*place, "canary")
-        hook.start_task_output(*place, "canary", first.id, "stdout.txt")
-        hook.reboot_node(*place, "canary", first.id)
-        hook.remove_nodes(*place, "canary", [second.id], timeout=minutes, deallocation=Deallocation.REQUEUE)
-        for schedule in hook.job_schedules(*place, pool="canary"):
-            hook.move_job_schedule(*place, schedule, "next")
-        hook.disable_job(*place, "probe", MoveTasks.REQUEUE)
-        cloud.advance(minutes=30)
-        job = hook.job(*place, "probe")
-        assert job is not None
-        hook.move_job(*place, job, "next")
-        hook.enable_job(*place, "probe")
-        hook.delete_job(*place, "probe")
-        _grow_and_stop(hook, place)
-        hook.disable_autoscale(*place, "canary")
-        hook.delete_pool(*place, "canary")
-        compute.mark_version(version, tags={"verdict": "bad"}, exclude_from_latest=True)
+def bad_nodes(cloud: Cloud, **amount: object) -> None:
+    """Let nodes of the next resize fail, of whichever pool of the alias it is."""
+    cloud.allocation(pool="small*", node_outcomes=[{"state": "unusable", "error": DISK_FULL, **amount}])
 
 
-def _schedule(pool: str) -> dict[str, Any]:
-    specification = {"poolInfo": {"poolId": pool}}
-    return {"id": "nightly", "schedule": {"recurrenceInterval": "PT1H"}, "jobSpecification": specification}
+def scale_by_formula(cloud: Cloud, pool: str) -> None:
+    """Let a pool grow by a formula, as somebody else would."""
+    formula = {"formula": "$TargetDedicatedNodes=40;", "evaluationInterval": "PT5M"}
+    cloud.arm("PATCH", f"{ACCOUNT}/pools/{pool}", {"properties": {"scaleSettings": {"autoScale": formula}}})
+    cloud.advance(seconds=30)
 
 
-def _grow_and_stop(hook: BatchHook, place: tuple[str, str]) -> None:
-    pool = hook.pool(*place, "canary")
-    assert pool is not None
-    growing = hook.resize_pool(*place, "canary", dedicated=5, spot=0, timeout=timedelta(minutes=15), etag=pool.etag)
-    hook.stop_resize(*place, "canary", etag=growing.etag)
-
-
-def test_the_role_allows_what_runs_do_and_nothing_else(cloud: Cloud, run: Run, role: Mapping[str, Any]) -> None:
-    two_runs(run)
-    in_runs = needed(cloud)
-    what_goes_wrong(cloud, run)
+def test_the_role_allows_what_runs_do_and_nothing_else(nights: Nights, role: Mapping[str, Any]) -> None:
+    cloud = nights.cloud
+    assert nights.night("in_place").succeeded
+    cloud.make_job()
+    cloud.make_schedule()
+    bad_nodes(cloud, nodes=1)
+    assert nights.night("blue_green").succeeded  # jobs move; the clinic reboots and replaces a node
+    assert nights.retire() == {"retired": ["small"], "left": {}}
+    for strategy in ("blue_green", "in_place", "recreate"):
+        bad_nodes(cloud, share=1)
+        back = nights.night(strategy, force=True)
+        assert back.states["rollback.restore"] == State.SUCCESS, strategy
+        assert back.states["rollback.resize"] == State.SUCCESS, strategy
+    cloud.command(kind="task", pool="canary-*", exit_code=1)
+    assert nights.night("in_place").states["canary.mark_bad"] == State.SUCCESS
+    cloud.control("DELETE", "commands")
+    cloud.allocation(pool="small*", max_new_nodes=1)  # the others do not come: that resize is stopped
+    assert nights.resize(dedicated=6, stall_minutes=5).succeeded
+    scale_by_formula(cloud, nights.resize(dedicated=4).run.xcom("resize")["pool"])
+    assert nights.resize(dedicated=3, autoscale="switch_off").succeeded
 
     actions = {action.lower() for action in role["Actions"]}
     data_actions = {action.lower() for action in role["DataActions"]}
-    rights = needed(cloud)
-    on_jobs = {right for right in rights if "/jobs/" in right or "/jobschedules/" in right}
+    on_jobs = {right for right in nights.rights if "/jobs/" in right or "/jobschedules/" in right}
 
-    assert {"microsoft.compute/virtualmachines/read", "microsoft.batch/batchaccounts/pools/write"} <= in_runs
-    assert rights - on_jobs - actions == set()
+    assert nights.rights - on_jobs - actions == set()
     assert on_jobs == data_actions
-    assert actions - rights == OF_LINKED_RESOURCES
+    assert actions - nights.rights == OF_LINKED_RESOURCES

@@ -119,6 +119,48 @@ def test_a_patch_without_effect_is_sent_again() -> None:
     assert "no capacity" not in verdicts[-1].reason  # an old error, which is not ours
 
 
+def test_an_internal_error_pauses_only_when_it_comes_again() -> None:
+    hiccup = seen(0, 0, resize_error("AllocationFailed", "The server encountered an internal error."))
+
+    verdicts, _ = misses(Course(goal=TARGETS), hiccup, Resize())
+
+    assert [verdict.delay for verdict in verdicts[:2]] == [AT_ONCE, BACK_OFF]
+
+
+# Portions
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_resize_that_hangs_tells_how_many_nodes_come_at_a_time(stopped: bool) -> None:
+    course = asked(Course(goal=TARGETS))
+    assert course.request is not None
+    course = replace(course, request=replace(course.request, stopped=stopped))
+
+    verdict, course = after_miss(seen(40, 0, *([] if stopped else [TIMEOUT])), course, Resize(), Prospects())
+
+    assert (verdict.delay, course.step) == (AT_ONCE, 40)
+    assert next_targets(seen(40, 0), course) == Targets(dedicated=80, spot=0)
+
+
+def test_a_portion_only_shrinks() -> None:
+    _, course = after_miss(seen(30, 0, TIMEOUT), asked(Course(goal=TARGETS, step=20)), Resize(), Prospects())
+
+    assert course.step == 20
+
+
+def test_hardly_any_nodes_are_no_portion() -> None:
+    """Pools of hundreds of nodes would come in steps of three once a region was short for a moment."""
+    _, course = after_miss(seen(14, 0, TIMEOUT), asked(Course(goal=TARGETS)), Resize(), Prospects())
+
+    assert course.step is None
+
+
+def test_a_shortage_tells_no_portion() -> None:
+    _, course = after_miss(seen(60, 0, CAPACITY), asked(Course(goal=TARGETS)), Resize(), Prospects())
+
+    assert course.step is None
+
+
 # What no repetition helps
 
 

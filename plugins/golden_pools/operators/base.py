@@ -47,8 +47,14 @@ class StageOperator(BaseOperator):
     """
 
     def plan(self, context: Context) -> RunPlan:
-        """Return the run plan that the first task wrote."""
-        return RunPlan.model_validate(pulled(context, PLAN_TASK_ID))
+        """Return the run plan that the first task wrote; without one skip the task.
+
+        Tasks that run after a failure, and teardowns, also run after a failure of the first task.
+        """
+        written = pulled(context, PLAN_TASK_ID)
+        if written is None:
+            raise AirflowSkipException(f"the run has no plan, so nothing was done: see the log of task {PLAN_TASK_ID}")
+        return RunPlan.model_validate(written)
 
     def plan_for_writing(self, context: Context) -> RunPlan:
         """Return the run plan, or skip the task where the run only says what it would do."""

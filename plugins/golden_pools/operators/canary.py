@@ -21,13 +21,11 @@ from golden_pools.errors import (
 )
 from golden_pools.operators.base import (
     MARK_TIME,
-    PLAN_TASK_ID,
     StageOperator,
     StateStore,
     note_failure,
     noted_failure,
     now,
-    pulled,
 )
 from golden_pools.operators.pool_stage import PoolStageOperator
 from golden_pools.rules.canary import (
@@ -280,14 +278,8 @@ class RemoveCanaryOperator(PoolStageOperator):
 
     ui_color = "#fdf0d5"
 
-    def execute(self, context: Context) -> dict[str, Any] | None:
-        """Begin the removal and wait until the pool is gone; what this run did not make stays."""
-        if pulled(context, PLAN_TASK_ID) is None:
-            raise AirflowSkipException("the run has no plan, so it made no canary")
-        return self.turn(context)
-
     def next_step(self, context: Context) -> dict[str, Any] | None:
-        """Delete what is there of the canary, and defer until the pool is gone."""
+        """Delete what is there of the canary, and defer until the pool is gone; what this run did not make stays."""
         plan = self.plan_for_writing(context)
         group, account = plan.spec.pool.resource_group, plan.spec.pool.account
         with self.work(plan) as hook:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from golden_pools.rules.facts import GoldenVm, Pool, PowerState
+from golden_pools.rules.family import Role, current_pool, role_of
 from golden_pools.rules.plan import ImageVerdict, RunPlan, is_marked
 from golden_pools.rules.preflight import Observations
-from golden_pools.rules.refresh import drift
+from golden_pools.rules.refresh import Seen, Step, StepKind, needs_empty_pool, refresh_step
 from golden_pools.rules.resize import at_target
-from golden_pools.spec.model import Capture, Publish
+from golden_pools.spec.model import Capture, DrainFallback, Publish
+
+MAKES_ANEW = (StepKind.CREATE, StepKind.DELETE, StepKind.GONE)
+"""First steps of a refresh that makes a pool, and does not change one."""
+
+RUNNING_TASKS: Mapping[str, str] = {
+    "task_completion": "running tasks end first",
+    "wait": "running tasks end first",
+    "requeue": "running tasks go back into the queue",
+    "terminate": "running tasks are terminated",
+}
+"""By ``refresh.deallocation`` and ``refresh.move_tasks``: what happens on nodes that go, and in jobs that move."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +39,12 @@ class Action:
 
 
 def intentions(plan: RunPlan, seen: Observations) -> list[Action]:
-    """Return the writes of a run in their order, as far as the present state of Azure tells."""
+    """Return the writes of a run in their order, as far as the present state of Azure tells.
+
+    Nobody has looked at jobs: which of them move, or keep a pool from being deleted, is known only when it is done.
+    """
     actions = list(_image(plan, seen, seen.golden_vm)) if plan.builds_image and seen.golden_vm else []
-    present = next((pool for pool in seen.pools if pool.name.lower() == plan.pool.lower()), None)
-    return [*actions, *_canary(plan, seen), *_pool(plan, present)]
+    return [*actions, *_canary(plan, seen), *_pool(plan, seen), *_record(plan, seen)]
 
 
 def _image(plan: RunPlan, seen: Observations, vm: GoldenVm) -> Iterator[Action]:
@@ -53,30 +67,87 @@ def _image(plan: RunPlan, seen: Observations, vm: GoldenVm) -> Iterator[Action]:
 
 
 def _canary(plan: RunPlan, seen: Observations) -> Iterator[Action]:
-    canary, version = plan.spec.canary, seen.image_version
-    if not canary.enabled or (version is not None and is_marked(version.tags, ImageVerdict.GOOD)):
+    if not plan.spec.canary.enabled or _is_good(plan, seen):
         return
     pool = plan.id_of_pool(plan.canary_name)
     yield Action("canary", f"create with one node on {plan.image_id}, run the probes there", pool)
     yield Action("canary", "delete", pool)
 
 
-def _pool(plan: RunPlan, present: Pool | None) -> Iterator[Action]:
-    targets = f"{plan.targets.dedicated} dedicated and {plan.targets.spot} Spot nodes"
-    if present is None:
-        yield Action("refresh", f"create on {plan.image_id}", plan.pool_id)
-        yield Action("resize", f"resize to {targets}", plan.pool_id)
+def _pool(plan: RunPlan, seen: Observations) -> Iterator[Action]:
+    accounts = Seen(pools=seen.pools)
+    step, current = refresh_step(accounts, plan), current_pool(seen.pools, plan.pool)
+    pool, resource = accounts.named(step.pool), plan.id_of_pool(step.pool)
+    yield from _refresh(plan, step, pool, resource)
+    is_emptied = step.kind in MAKES_ANEW or _drains(pool, step)
+    yield from _resize(plan, None if is_emptied else pool, resource)
+    if plan.spec.refresh.probe_pool:
+        yield Action("probe", "run the probes on the nodes", resource)
+    if current is not None and current.name != step.pool:
+        yield from _switch(plan, current, resource)
+    elif step.kind is StepKind.LEAVE and pool is not None and role_of(pool) is not Role.CURRENT:
+        yield Action("switch", f"say in its metadata that {plan.pool} stands for it", resource)
+
+
+def _drains(pool: Pool | None, step: Step) -> bool:
+    return pool is not None and pool.current_total > 0 and needs_empty_pool(step.changes)
+
+
+def _refresh(plan: RunPlan, step: Step, pool: Pool | None, resource: str) -> Iterator[Action]:
+    refresh = plan.spec.refresh
+    if step.kind is StepKind.DELETE and pool is not None:
+        jobs = "also if jobs are active on it: force" if plan.force else "unless jobs are active on it"
+        yield Action("refresh", f"delete with its {pool.current_total} nodes, {jobs}", resource)
+    if step.kind in MAKES_ANEW:
+        free = "" if step.kind is StepKind.CREATE else ", as soon as the id is free"
+        yield Action("refresh", f"create on {plan.image_id}{free}", resource)
         return
-    changes = drift(present, plan)
-    shrinks = present.current_total > 0 and any(change.needs_empty_pool for change in changes)
-    if shrinks:
-        how = plan.spec.refresh.deallocation.value
-        yield Action("refresh", f"shrink from {present.current_total} nodes to 0 ({how})", plan.pool_id)
-    for change in changes:
-        yield Action("refresh", f"change {change}", plan.pool_id)
-    if shrinks or not at_target(present, plan.targets):
-        nodes = "0" if shrinks else f"{present.current_dedicated} dedicated and {present.current_spot} Spot nodes"
-        yield Action("resize", f"resize from {nodes} to {targets}", plan.pool_id)
+    if pool is not None and _drains(pool, step):
+        how = f"{RUNNING_TASKS[refresh.deallocation]}; if not within {refresh.drain_minutes} minutes, "
+        how += (
+            "they go back into the queue"
+            if refresh.drain_fallback is DrainFallback.REQUEUE
+            else "it gets its nodes back and the run fails"
+        )
+        yield Action("refresh", f"shrink from {pool.current_total} nodes to 0: {how}", resource)
+    for change in step.changes:
+        yield Action("refresh", f"change {change}", resource)
+    if step.kind is not StepKind.LEAVE and not step.changes:
+        yield Action("refresh", "use again, since it is on the image already", resource)
+
+
+def _resize(plan: RunPlan, pool: Pool | None, resource: str) -> Iterator[Action]:
+    """Say how the pool gets to its targets; None is a pool without nodes."""
+    targets = f"{plan.targets.dedicated} dedicated and {plan.targets.spot} Spot nodes"
+    if pool is None:
+        yield Action("resize", f"resize from 0 to {targets}", resource)
+    elif not at_target(pool, plan.targets):
+        yield Action(
+            "resize",
+            f"resize from {pool.current_dedicated} dedicated and {pool.current_spot} Spot nodes to {targets}",
+            resource,
+        )
+
+
+def _switch(plan: RunPlan, old: Pool, resource: str) -> Iterator[Action]:
+    """Say what becomes of the work and of the pool that has it now."""
+    refresh = plan.spec.refresh
+    how = RUNNING_TASKS[refresh.move_tasks]
+    yield Action("switch", f"move the jobs and job schedules of pool {old.name} here: {how}", resource)
+    yield Action("switch", f"let {plan.pool} stand for it", resource)
+    yield Action(
+        "retire", f"delete after {refresh.soak_minutes} minutes, unless jobs are bound to it", plan.id_of_pool(old.name)
+    )
+
+
+def _record(plan: RunPlan, seen: Observations) -> Iterator[Action]:
+    if plan.is_versioned and not _is_good(plan, seen):
+        yield Action("record", "tag as good", plan.version_id)
+
+
+def _is_good(plan: RunPlan, seen: Observations) -> bool:
+    version = seen.image_version
+    return not plan.builds_image and version is not None and is_marked(version.tags, ImageVerdict.GOOD)
 
 
 def render(actions: Sequence[Action]) -> str:

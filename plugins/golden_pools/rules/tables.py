@@ -61,6 +61,7 @@ def _codes(table: Mapping[str, Code]) -> str:
 
 def _will(row: Code) -> str:
     more = {
+        "without a pause the first time": row.is_momentary,
         "or try another VM size": row.other_size_helps and row.treatment is Treatment.GIVE_UP,
         "mark the image version bad": row.blames_image,
     }
@@ -76,6 +77,8 @@ the gravest decides, and all are reported.
 
 - A resize that brought nodes is asked again at once. One that brought none is asked again as its row says, at most
   `resize.attempts` times in a row, and as often with each tactic.
+- One whose time was over tells how many nodes come at a time: the next ones ask for no more, unless it was less than a
+  tenth of the targets.
 - `resize.tactics` are tried in the spec's order until each is used up. Where the run gives up, a pool that has
   `resize.smallest_acceptable_share` of both kinds of nodes is a partial success, with the tactic `accept_share`.
 - Quota: where the targets can never fit, the run fails before it resizes. Where other pools hold the quota, it asks for

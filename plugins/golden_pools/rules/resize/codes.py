@@ -28,6 +28,8 @@ class Code:
     :param is_quota: a quota of the account; what other pools hold of it may become free
     :param other_size_helps: nodes of another VM size may come
     :param blames_image: speaks against the image, so that no pool should get it
+    :param is_momentary: is mostly over a moment later, so the first repetition needs no pause
+    :param is_timeout: the time was over, and not the nodes that can be had: as many as came may come again
     """
 
     name: str
@@ -39,6 +41,8 @@ class Code:
     is_quota: bool = False
     other_size_helps: bool = False
     blames_image: bool = False
+    is_momentary: bool = False
+    is_timeout: bool = False
 
 
 def _table(*rows: Code) -> Mapping[str, Code]:
@@ -102,6 +106,7 @@ CODES = _table(
         treatment=Treatment.AGAIN,
         advice="raise resize.timeout_minutes or resize.attempts: large pools on custom images need longer",
         source=TROUBLESHOOTING,
+        is_timeout=True,
     ),
     Code(
         name="CommunicationEnabledPoolReachedMaxVMCount",
@@ -195,6 +200,7 @@ REASONS = _table(
         treatment=Treatment.LATER,
         advice="run again later; open a support request with the text above if it stays",
         source=TROUBLESHOOTING,
+        is_momentary=True,
     ),
     Code(
         name="subnet has delegation",
@@ -252,6 +258,7 @@ PROVIDER_CODES = _table(
         treatment=Treatment.LATER,
         advice="run again later; open a support request with the text above if it stays",
         source=TROUBLESHOOTING,
+        is_momentary=True,
     ),
     Code(
         name="NetworkingInternalOperationError",
@@ -259,6 +266,7 @@ PROVIDER_CODES = _table(
         treatment=Treatment.LATER,
         advice="run again later; open a support request with the text above if it stays",
         source=TROUBLESHOOTING,
+        is_momentary=True,
     ),
     Code(
         name="QuotaExceeded",
@@ -314,6 +322,7 @@ OWN_CODES = _table(
         treatment=Treatment.SMALLER,
         advice=_CAPACITY_ADVICE,
         source=OBSERVED,
+        is_timeout=True,
         other_size_helps=True,
     ),
     Code(

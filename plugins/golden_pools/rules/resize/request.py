@@ -61,6 +61,10 @@ class ResizeRequest:
             self.had.dedicated, self.had.spot, self.targets
         )
 
+    def brought(self, pool: Pool) -> int:
+        """Return how many more nodes the pool has than before."""
+        return pool.current_total - self.had.total
+
     def to_dict(self) -> dict[str, Any]:
         """Return the request as JSON, for a trigger's arguments."""
         dumped: dict[str, Any] = _adapter().dump_python(self, mode="json")

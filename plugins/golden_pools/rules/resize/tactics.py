@@ -47,6 +47,8 @@ def after_miss(pool: Pool, course: Course, settings: Resize, prospects: Prospect
     verdict = missed(pool, request, diagnoses)
     moved = request.has_moved(pool)
     course = course.ended(misses=1 if moved else course.misses + 1)
+    if diagnoses[0].row.is_timeout:
+        course = _in_portions(course, request.brought(pool))
     hopeless = _is_hopeless(pool, course.goal, diagnoses)
     has_tries = course.misses < settings.attempts
     if has_tries and (prospects.full_now if hopeless else moved or _treatment(diagnoses) is Treatment.AGAIN):
@@ -58,8 +60,7 @@ def after_miss(pool: Pool, course: Course, settings: Resize, prospects: Prospect
             if is_acceptable(pool, course.goal, settings.smallest_acceptable_share):
                 return _last(VerdictKind.PARTIAL, verdict, pool, course, diagnoses), course
         elif (tried := _try(tactic, pool, course, settings, prospects)) is not None:
-            back_off = timedelta(minutes=settings.back_off_minutes)
-            return _again(verdict, back_off if tactic is Tactic.BACK_OFF else AT_ONCE, tactic), tried
+            return _again(verdict, _pause(tactic, course, diagnoses, settings), tactic), tried
         else:
             course = course.using_up(tactic)
     return _last(VerdictKind.GIVE_UP, verdict, pool, course, diagnoses), course
@@ -101,6 +102,21 @@ def _ladder(diagnoses: tuple[Diagnosis, ...], tactics: tuple[Tactic, ...], *, ho
         Tactic.SPOT_TO_DEDICATED: all(row.spot_only for row in graves),
     }
     yield from (tactic for tactic in tactics if not hopeless or helps.get(tactic))
+
+
+def _pause(tactic: Tactic, course: Course, diagnoses: tuple[Diagnosis, ...], settings: Resize) -> timedelta:
+    is_first = course.misses == 1 and all(one.row.is_momentary for one in diagnoses)
+    return AT_ONCE if tactic is not Tactic.BACK_OFF or is_first else timedelta(minutes=settings.back_off_minutes)
+
+
+def _in_portions(course: Course, came: int) -> Course:
+    """Ask for as many nodes as came before the time was over: a resize that gets all that it asks for ends at once.
+
+    A portion below a tenth of the goal is no portion, but a region that has hardly anything to give at the moment.
+    """
+    if came * 10 < course.goal.total or came >= (course.step or math.inf):
+        return course
+    return replace(course, step=came)
 
 
 def _try(tactic: Tactic, pool: Pool, course: Course, settings: Resize, prospects: Prospects) -> Course | None:

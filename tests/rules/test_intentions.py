@@ -1,0 +1,120 @@
+"""What a plan-only run says it would do: the lines that a person reads, per strategy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from golden_pools.rules.facts import ImageVersion, Pool
+from golden_pools.rules.family import candidate_name
+from golden_pools.rules.intentions import intentions
+from golden_pools.rules.plan import RunPlan
+
+from tests.rules.build import DEFINITION_ID, VERSION_ID, observations, plan, pool, version
+
+NEW_ID = f"{DEFINITION_ID}/versions/2026.1122.41500"
+SECOND = candidate_name("small", NEW_ID)
+GOOD = {"golden-pools-verdict": "good"}
+CURRENT = {"golden_pools_alias": "small", "golden_pools_role": "current"}
+FORMER = {"golden_pools_alias": "small", "golden_pools_role": "former"}
+
+
+def run(*, force: bool = False, canary: bool = False, **refresh: Any) -> RunPlan:
+    """Return the plan of a run onto the version ``NEW_ID``; keywords are those of the spec's ``refresh``."""
+    return plan(version=NEW_ID, conf={"force": force}, canary={"enabled": canary}, refresh=refresh)
+
+
+def said(run: RunPlan, *pools: Pool, image: ImageVersion | None = None) -> list[tuple[str, str, str]]:
+    """Return stage, action and the resource's name of each intention, the pools of the account being these."""
+    seen = observations(pools=pools, image_version=image or version(id=NEW_ID, name="2026.1122.41500", tags=GOOD))
+    return [(action.stage, action.does, action.resource.rpartition("/")[2]) for action in intentions(run, seen)]
+
+
+def test_in_place_shrinks_changes_and_grows() -> None:
+    assert said(run(), pool(metadata=CURRENT)) == [
+        (
+            "refresh",
+            "shrink from 15 nodes to 0: running tasks end first; if not within 60 minutes, it gets its nodes back and "
+            "the run fails",
+            "small",
+        ),
+        ("refresh", f"change image: {VERSION_ID} -> {NEW_ID}", "small"),
+        ("resize", "resize from 0 to 10 dedicated and 5 Spot nodes", "small"),
+    ]
+
+
+def test_a_drain_that_falls_back_to_the_queue_says_so() -> None:
+    ((_, does, _), *_) = said(run(drain_minutes=90, drain_fallback="requeue"), pool(metadata=CURRENT))
+    assert does.endswith("running tasks end first; if not within 90 minutes, they go back into the queue")
+
+
+def test_blue_green_makes_a_second_pool_moves_the_work_and_retires_the_old_one() -> None:
+    assert said(run(strategy="blue_green", move_tasks="requeue", soak_minutes=90), pool(metadata=CURRENT)) == [
+        ("refresh", f"create on {NEW_ID}", SECOND),
+        ("resize", "resize from 0 to 10 dedicated and 5 Spot nodes", SECOND),
+        (
+            "switch",
+            "move the jobs and job schedules of pool small here: running tasks go back into the queue",
+            SECOND,
+        ),
+        ("switch", "let small stand for it", SECOND),
+        ("retire", "delete after 90 minutes, unless jobs are bound to it", "small"),
+    ]
+
+
+def test_going_back_during_the_soak_uses_the_former_pool_again() -> None:
+    current = pool(name="small-2026-1121-41500", metadata=CURRENT)
+    former = pool(name="small", image_id=NEW_ID, metadata=FORMER)
+    assert [(stage, name) for stage, _, name in said(run(strategy="blue_green"), current, former)] == [
+        ("refresh", "small"),
+        ("switch", "small"),
+        ("switch", "small"),
+        ("retire", "small-2026-1121-41500"),
+    ]
+    assert said(run(strategy="blue_green"), current, former)[0][1] == "use again, since it is on the image already"
+
+
+def test_blue_green_without_a_pool_makes_the_first_one() -> None:
+    assert [stage for stage, _, _ in said(run(strategy="blue_green"))] == ["refresh", "resize"]
+
+
+@pytest.mark.parametrize(
+    ("force", "jobs"), [(False, "unless jobs are active on it"), (True, "also if jobs are active on it: force")]
+)
+def test_recreate_deletes_and_makes_anew(*, force: bool, jobs: str) -> None:
+    assert said(run(strategy="recreate", force=force), pool(metadata=CURRENT)) == [
+        ("refresh", f"delete with its 15 nodes, {jobs}", "small"),
+        ("refresh", f"create on {NEW_ID}, as soon as the id is free", "small"),
+        ("resize", "resize from 0 to 10 dedicated and 5 Spot nodes", "small"),
+    ]
+
+
+@pytest.mark.parametrize("strategy", ["in_place", "blue_green", "recreate"])
+def test_what_changes_with_nodes_is_changed_on_the_pool_itself(strategy: str) -> None:
+    drifted = pool(image_id=NEW_ID, metadata={**CURRENT, "team": "x"})
+    assert said(run(strategy=strategy), drifted) == [("refresh", "change metadata.team: x -> none", "small")]
+
+
+@pytest.mark.parametrize("strategy", ["in_place", "blue_green", "recreate"])
+def test_a_pool_as_it_should_be_is_left_alone(strategy: str) -> None:
+    assert said(run(strategy=strategy), pool(image_id=NEW_ID, metadata=CURRENT)) == []
+
+
+def test_a_pool_from_before_the_first_run_is_told_what_it_stands_for() -> None:
+    assert said(run(), pool(image_id=NEW_ID)) == [("switch", "say in its metadata that small stands for it", "small")]
+
+
+def test_a_version_that_nobody_tried_gets_a_canary_and_a_verdict() -> None:
+    wanted = run(canary=True)
+    fresh = version(id=NEW_ID, tags={})
+    assert said(wanted, pool(image_id=NEW_ID, metadata=CURRENT), image=fresh) == [
+        ("canary", f"create with one node on {NEW_ID}, run the probes there", wanted.canary_name),
+        ("canary", "delete", wanted.canary_name),
+        ("record", "tag as good", "2026.1122.41500"),
+    ]
+
+
+def test_probes_of_the_pool_are_told() -> None:
+    assert said(run(probe_pool=True), pool(image_id=NEW_ID, metadata=CURRENT)) == [
+        ("probe", "run the probes on the nodes", "small")
+    ]
