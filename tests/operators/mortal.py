@@ -20,7 +20,8 @@ import azure.mgmt.compute  # noqa: F401
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 from azure.core.pipeline.transport import RequestsTransport
-from golden_pools.errors import GoldenPoolsError, from_dict
+from golden_pools import errors
+from golden_pools.errors import GoldenPoolsError
 
 from tests.operators.conftest import FakeStore, Run
 
@@ -141,9 +142,14 @@ def _deferred(value: Any) -> TaskDeferred:
     return TaskDeferred(trigger=trigger, method_name=method_name, timeout=timeout)
 
 
+def _failed(value: dict[str, str]) -> GoldenPoolsError:
+    error: GoldenPoolsError = getattr(errors, value.pop("error"))(value.pop("what"), **value)
+    return error
+
+
 _ERRORS = {
     "deferred": _deferred,
     "skipped": AirflowSkipException,
-    "failed": from_dict,
+    "failed": _failed,
     "broke": AssertionError,
 }

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from airflow.sdk import BaseOperator
-from golden_pools.errors import GoldenPoolsError
 
 from tests.conftest import HOME
 from tests.operators.conftest import DEFINITION, NEW, SECOND
@@ -32,7 +31,7 @@ class Road:
 
     strategy: str
     prepare: Callable[[Scene, MortalRun], None]
-    tasks: Callable[[], list[BaseOperator]]
+    tasks: Callable[[MortalRun], list[BaseOperator]]
     writes: tuple[str, ...]
 
 
@@ -79,23 +78,17 @@ ROADS = {
     "blue_green": Road(
         "blue_green",
         with_work,
-        lambda: [*forth().values(), retire()],
+        lambda run: [*forth(run), retire()],
         (
             *(f"PUT pools/{SECOND}", f"PATCH pools/{SECOND}", *JOBS),
             *(f"PATCH pools/{SECOND}", SMALL),  # the alias
             *(SMALL, SMALL, "DELETE pools/small"),  # marked, drained, deleted
         ),
     ),
-    "in_place": Road("in_place", with_work, lambda: [*forth().values()], (SMALL, SMALL, SMALL)),
-    "recreate": Road(
-        "recreate", without_work, lambda: [*forth().values()], ("DELETE pools/small", "PUT pools/small", SMALL)
-    ),
-    "blue_green back": Road(
-        "blue_green", after_a_switch, lambda: [*back().values()], (*JOBS, SMALL, f"DELETE pools/{SECOND}")
-    ),
-    "in_place back": Road(
-        "in_place", after_a_failed_probe, lambda: [*back().values()], (f"PATCH versions/{NEW}", SMALL, SMALL, SMALL)
-    ),
+    "in_place": Road("in_place", with_work, forth, (SMALL, SMALL, SMALL)),
+    "recreate": Road("recreate", without_work, forth, ("DELETE pools/small", "PUT pools/small", SMALL)),
+    "blue_green back": Road("blue_green", after_a_switch, back, (*JOBS, SMALL, f"DELETE pools/{SECOND}")),
+    "in_place back": Road("in_place", after_a_failed_probe, back, (f"PATCH versions/{NEW}", SMALL, SMALL, SMALL)),
 }
 
 KILLS = [
@@ -111,7 +104,7 @@ def test_a_killed_worker_makes_no_difference(tmp_path: Path, name: str, number: 
     expected, _ = undisturbed(name)
     with beginning(name, tmp_path) as (scene, run):
         run.kill_at, run.sent = number, sent
-        assert go(scene, run, ROADS[name].tasks()) == 1
+        assert go(scene, run, ROADS[name].tasks(run)) == 1
         assert outcome(scene, run) == expected
 
 
@@ -124,7 +117,7 @@ def test_these_are_all_the_writes(name: str) -> None:
 def undisturbed(name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return what the world is after a run of which nobody was killed, and what the run wrote."""
     with beginning(name, Path(mkdtemp(dir=HOME))) as (scene, run):
-        assert go(scene, run, ROADS[name].tasks()) == 0
+        assert go(scene, run, ROADS[name].tasks(run)) == 0
         return outcome(scene, run), tuple(run.writes.values())
 
 
@@ -182,9 +175,11 @@ def outcome(scene: Scene, run: MortalRun) -> dict[str, Any]:
         },
         "schedules": {one["id"]: one["jobSpecification"]["poolInfo"]["poolId"] for one in schedules},
         "tags": cloud.arm("GET", f"{DEFINITION}/versions/{NEW}").get("tags"),
-        "told": {task: in_any_order(run.xcom(task)) for task in ("refresh", "switch", "restore", "retire")},
+        "told": {
+            task: in_any_order(run.xcom(task)) for task in ("pool.refresh", "pool.switch", "rollback.restore", "retire")
+        },
         "pushed": dict(run.pushed),
-        "report": reported(run),
+        "report": str(report(run)),
     }
 
 
@@ -197,10 +192,3 @@ def nodes_made(scene: Scene, pool: str) -> list[str]:
     """Return the beginnings of the nodes' ids: they count how many nodes the pool has ever got."""
     nodes = scene.cloud.plane("GET", f"/pools/{pool}/nodes")["value"]
     return [node["id"].rpartition("_")[0] for node in nodes]
-
-
-def reported(run: MortalRun) -> str:
-    try:
-        return str(run.do(report()))
-    except GoldenPoolsError as rolled_back:
-        return str(rolled_back)
