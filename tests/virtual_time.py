@@ -117,12 +117,13 @@ def virtual_time(clock: Clock) -> Iterator[VirtualTime]:
 
 
 @contextmanager
-def virtual_cloud(**extra: object) -> Iterator[tuple[Cloud, VirtualTime]]:
-    """The sample world at a clock that stands still, and the connection ``azure_default`` to it.
+def virtual_cloud(world: World | None = None, **extra: object) -> Iterator[tuple[Cloud, VirtualTime]]:
+    """A world whose clock stands still, and the connection ``azure_default`` to it.
 
+    :param world: the sample world if absent
     :param extra: of the connection, beside the endpoint: none, and all is as the product has it by itself
     """
-    world = World.load(clock=Clock(speed=0, start=STAMP))
+    world = world or World.load(clock=Clock(speed=0, start=STAMP))
     with serve(world) as url, virtual_time(world.clock) as virtual, pytest.MonkeyPatch.context() as patch:
         connection = {"conn_type": "azure", "extra": {"arm_endpoint": url, **extra}}
         patch.setenv("AIRFLOW_CONN_AZURE_DEFAULT", json.dumps(connection))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -306,8 +306,8 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 class FakeStore:
     """A task state store: it survives retries and clears of its task."""
 
-    def __init__(self) -> None:
-        self.values: dict[str, str] = {}
+    def __init__(self, values: MutableMapping[str, str] | None = None) -> None:
+        self.values = {} if values is None else values
 
     def get(self, key: str, default: Any = None) -> Any:
         return json.loads(self.values[key]) if key in self.values else default
@@ -336,7 +336,7 @@ class Run:
     run_id: str = "manual__1"
     stamp: datetime = STAMP
     xcoms: dict[str, Any] = field(default_factory=dict)
-    pushed: dict[tuple[str, str], Any] = field(default_factory=dict)
+    pushed: MutableMapping[tuple[str, str], Any] = field(default_factory=dict)
     stores: dict[str, FakeStore] = field(default_factory=dict)
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
     deferrals: list[str] = field(default_factory=list)
@@ -392,7 +392,7 @@ class Run:
         context = self.context(task)
         while True:
             try:
-                result = getattr(task, method_name)(context, **arguments)
+                result = self.work(task, method_name, context, arguments)
             except AirflowSkipException as skipped:
                 return f"skipped: {skipped}"
             except TaskDeferred as deferred:
@@ -409,6 +409,10 @@ class Run:
                 return self._finished(task, json.dumps((event.xcoms or {}).get("return_value")))
             method_name = wait.method_name
             arguments = {"event": json.loads(json.dumps(event.payload))}
+
+    def work(self, task: BaseOperator, method_name: str, context: dict[str, Any], arguments: dict[str, Any]) -> Any:
+        """Do what a worker does of a task at one go: up to its end, or to its next wait."""
+        return getattr(task, method_name)(context, **arguments)
 
     def _finished(self, task: BaseOperator, result: Any) -> Any:
         if result is not None:

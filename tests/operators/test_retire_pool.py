@@ -181,7 +181,7 @@ def test_a_run_with_the_older_version_takes_the_pool_back_during_its_soak(scene:
         back = blue_green(scene, run_id="manual__2", version=OLD)
         assert go_forth(back) is None
         took.append(scene.virtual.now() - begun)
-        assert back.xcom("refresh")["action"] == "prepared"
+        assert back.xcom("pool.refresh")["action"] == "prepared"
         assert cloud.job() == ("small", "active")
         assert roles(scene) == {"small": "current", SECOND: "former"}
 
@@ -273,7 +273,7 @@ def test_a_second_run_does_nothing_more(scene: Scene, switched: Run) -> None:
 
 
 def trigger() -> TriggerRetirementOperator:
-    return TriggerRetirementOperator(task_id="retire", pool_name="small", switch_task_id="switch")
+    return TriggerRetirementOperator(task_id="retire", pool_name="small", switch_task_id="pool.switch")
 
 
 def test_a_switch_starts_one_run_whose_name_says_what_for(
