@@ -18,9 +18,8 @@ from golden_pools.operators.refresh import RefreshPoolOperator
 from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.spec.model import PoolSpec
 
-from tests.operators.conftest import NEW, OLD, SECOND, Cloud, Run, small_pool
+from tests.operators.conftest import NEW, OLD, SECOND, Cloud, Run, kill_at_write, small_pool
 from tests.operators.mortal import LOST, KilledError, MortalRun
-from tests.operators.test_nodes import Died, die_at_write
 from tests.virtual_time import VirtualTime, virtual_cloud
 
 CAPACITY = {"code": "AllocationFailed", "message": "Desired number of dedicated nodes could not be allocated"}
@@ -379,15 +378,10 @@ def test_a_resize_alone_does_nothing_for_nodes(region: Region) -> None:
 
 @pytest.mark.parametrize("sent", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_killed_at_any_write_the_nodes_fare_as_undisturbed(
-    region: Region, monkeypatch: pytest.MonkeyPatch, number: int, sent: bool
-) -> None:
+def test_killed_at_any_write_the_nodes_fare_as_undisturbed(region: Region, number: int, sent: bool) -> None:
     bad_nodes(region, nodes=2, cured_by_reboots=1)
     run, (resize, nodes) = region.run(dedicated=300), stages()
-    with monkeypatch.context() as patch:
-        die_at_write(patch, number, sent=sent)
-        with pytest.raises(Died):
-            run.do(resize)
+    kill_at_write(run, resize, number, sent=sent)
     run.do(resize)
     assert run.do(nodes)["dedicated"] == 300
     assert done(region) == ["resize", "reboot", "reboot"]
