@@ -155,6 +155,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             resize = ResizePoolOperator(
                 task_id="resize",
                 pool_task_id=refresh.task_id,
+                tend_nodes=True,
                 doc_md="Resize, judge, resize again until the target is there.",
             )
             nodes = ReadyNodesOperator(

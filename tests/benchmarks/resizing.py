@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +30,12 @@ CAPACITY = {
         }
     ],
 }
+PATIENCE = timedelta(minutes=2)
+"""The spec's ``stall_minutes`` here: a bit more than the simulator takes to the first node of a resize."""
+
+LONGEST = timedelta(hours=4)
+"""Execution timeout that a careful author gives a task of Airflow's provider, which itself waits without end."""
+
 FULL_DISK = {"code": "DiskFull", "message": "There is not enough disk space"}
 INTERNAL = {
     "code": "AllocationFailed",
@@ -91,70 +98,81 @@ def limit(trouble: Trouble, nodes: int, settings: BatchSettings) -> timedelta:
 
     That is somebody who knows the script beforehand, asks for just what comes and learns of everything at once: each
     resize costs the latency to its first node, then nodes come at the rate, and each boots for its own time. A bad node
-    is rebooted in the moment in which it goes bad; those that no reboot cures are removed as soon as the pool rests.
+    is rebooted in the moment in which it goes bad. Two things nobody can know: whether a resize hangs or is slow, so
+    the first that hangs takes the spec's patience and a stop; and which nodes no reboot cures, before all have booted,
+    so the one removal that the spec allows comes then.
     """
     rate = trouble.rate or settings.allocation_rate_nodes_per_minute
     times = BootTimes(settings.node_creating, settings.node_starting, settings.node_spread)
     boot, reboot = times.creating + times.starting, settings.node_reboot + times.starting
     bad, cap = _part(trouble.bad or 0, nodes), _part(trouble.cap or 1, nodes)
     came: list[timedelta] = []  # by index of the node: when it came
-
-    def grow(count: int, at: timedelta) -> None:
-        came.extend(at + settings.allocation_latency + timedelta(minutes=number / rate) for number in range(count))
-
     rests = timedelta(0)
+
+    def grow(count: int) -> None:
+        nonlocal rests
+        first = rests + settings.allocation_latency
+        came.extend(first + timedelta(minutes=number / rate) for number in range(count))
+        rests = came[-1] if count else rests
+
     if trouble.fails_at is not None:
-        grow(_part(trouble.fails_at, nodes), rests)
-        rests = max([settings.allocation_failure_latency, *came[-1:]])
+        grow(_part(trouble.fails_at, nodes))
+        rests = max(rests, settings.allocation_failure_latency)
+    hangs = trouble.cap is not None and trouble.error is None
     while len(came) < nodes:
-        grow(min(cap, nodes - len(came)), rests)
-        rests = came[-1]
+        grow(min(cap, nodes - len(came)))
+        if hangs:
+            rests, hangs = rests + PATIENCE + settings.stop_resize, False
     up = [at + boot * times.factor(index) for index, at in enumerate(came)]
     if trouble.cured:
         up[:bad] = [at + reboot * times.factor(index) for index, at in enumerate(up[:bad])]
     elif bad:
-        grow(bad, max([rests, *up[:bad]]) + settings.node_removal)
+        rests = max(up) + settings.node_removal
+        grow(bad)
         up += [at + boot * times.factor(index) for index, at in enumerate(came[nodes:], nodes)]
     return max(up)
+
+
+SUCCESS = "success"
 
 
 @dataclass(kw_only=True)
 class Outcome:
     """How a client fared.
 
-    :param taken: from its first request to its end
-    :param said: what it ended with
+    :param ended: when it was done, by Azure's clock
+    :param taken: from its first request on
+    :param said: SUCCESS, or what it failed with
     :param ready: nodes that are ready in the end
     """
 
+    ended: datetime
     taken: timedelta
     said: str
     ready: int
     resizes: int
     requests: int
 
+    def in_words(self) -> str:
+        """Return how it ended, in a line of a table."""
+        return f"{'says success' if self.said == SUCCESS else 'fails'}, {self.ready} ready"
 
-def ours(cloud: Cloud, virtual: VirtualTime, nodes: int, **resize: object) -> Outcome:
-    """Bring the pool to so many ready nodes as the DAG of a pool does: resize, then wait for the nodes.
 
-    :param resize: the spec's ``resize``
-    """
+def ours(cloud: Cloud, virtual: VirtualTime, nodes: int) -> Outcome:
+    """Bring the pool to so many ready nodes as the DAG of a pool does: resize, then wait for the nodes."""
+    resize = {"stall_minutes": PATIENCE // timedelta(minutes=1)}
     spec = PoolSpec.model_validate({**small_pool(cloud).model_dump(mode="json"), "resize": resize})
     run = Run(spec, conf={"image_version": NEW, "dedicated": nodes, "spot": 0}, fire=virtual.fire)
 
     def go() -> str:
         try:
-            run.do(ResizePoolOperator(task_id="resize"))
-            run.do(ReadyNodesOperator(task_id="nodes"))
+            run.do(ResizePoolOperator(task_id="resize", tend_nodes=True))
+            run.do(ReadyNodesOperator(task_id="nodes", pool_task_id="resize"))
         except GoldenPoolsError as error:
             return f"{type(error).__name__}: {error.answer}"
-        return "success"
+        return SUCCESS
 
     return _measured(cloud, virtual, go)
-
-
-PATIENCE = timedelta(hours=4)
-"""Execution timeout that a careful author gives a task of Airflow's provider, which itself waits without end."""
 
 
 def plain(cloud: Cloud, virtual: VirtualTime, nodes: int) -> Outcome:
@@ -163,7 +181,7 @@ def plain(cloud: Cloud, virtual: VirtualTime, nodes: int) -> Outcome:
     from azure.batch.models import BatchNodeState
     from golden_pools.hooks.azure import AzureHook
 
-    until = virtual.now() + PATIENCE
+    until = virtual.now() + LONGEST
 
     def sleep(seconds: float) -> None:
         virtual.sleep(seconds)
@@ -174,14 +192,14 @@ def plain(cloud: Cloud, virtual: VirtualTime, nodes: int) -> Outcome:
         cloud.plane("POST", "/pools/small/resize", {"targetDedicatedNodes": nodes})
         states = {BatchNodeState.START_TASK_FAILED, BatchNodeState.UNUSABLE, BatchNodeState.IDLE}
         with AzureHook("azure_default", cloud.subscription) as azure, pytest.MonkeyPatch.context() as patch:
-            patch.setattr(batch.time, "sleep", sleep)
+            patch.setattr(batch, "time", SimpleNamespace(sleep=sleep))
             hook = batch.AzureBatchHook()
             hook.connection = azure.data_plane_client(cloud.url)
             try:
                 hook.wait_for_all_node_state("small", states)
             except (RuntimeError, TimeoutError) as error:
-                return str(error).partition(chr(10))[0]
-        return "success"
+                return str(error)
+        return SUCCESS
 
     return _measured(cloud, virtual, go)
 
@@ -190,7 +208,7 @@ def _measured(cloud: Cloud, virtual: VirtualTime, go: Callable[[], str]) -> Outc
     cloud.control("DELETE", "counters")
     begun = virtual.now()
     said = go()
-    taken = virtual.now() - begun
+    ended = virtual.now()
     routes = cloud.world.traffic.counters()["routes"]
     made: Counter[str] = Counter()
     for entry in routes:
@@ -198,7 +216,8 @@ def _measured(cloud: Cloud, virtual: VirtualTime, go: Callable[[], str]) -> Outc
             made[f"{entry['method']} {entry['route'].rpartition('/')[2]}"] += entry["count"]
     counts = cloud.plane("GET", "/nodecounts")["value"][0]["dedicated"]
     return Outcome(
-        taken=taken,
+        ended=ended,
+        taken=ended - begun,
         said=said,
         ready=counts["idle"] + counts["running"],
         resizes=made["PATCH {pool}"] + made["POST resize"],

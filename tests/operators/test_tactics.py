@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from golden_pools.errors import FullNowError, OwnershipError, ResizeGaveUpError
+from golden_pools.operators.base import noted_failure
 from golden_pools.operators.nodes import ReadyNodesOperator
 from golden_pools.operators.refresh import RefreshPoolOperator
 from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.spec.model import PoolSpec
 
 from tests.operators.conftest import NEW, OLD, SECOND, Cloud, Run, small_pool
+from tests.operators.test_nodes import Died, die_at_write
 from tests.virtual_time import VirtualTime, virtual_cloud
 
 CAPACITY = {"code": "AllocationFailed", "message": "Desired number of dedicated nodes could not be allocated"}
@@ -281,3 +283,85 @@ def test_somebody_elses_stop_is_told_and_not_worked_against(region: Region) -> N
     with pytest.raises((ResizeGaveUpError, OwnershipError)):
         run.do(resize())
     assert len(region.asked()) == 1
+
+
+# Bad nodes while others still come
+
+DISK_FULL = {"code": "DiskFull", "message": "There is not enough disk space"}
+
+
+def stages() -> tuple[ResizePoolOperator, ReadyNodesOperator]:
+    """Return the two stages as the DAG of a pool has them."""
+    return (
+        ResizePoolOperator(task_id="resize", tend_nodes=True),
+        ReadyNodesOperator(task_id="nodes", pool_task_id="resize"),
+    )
+
+
+def done(region: Region) -> list[str]:
+    """Return what was done to the pool and its nodes, in order."""
+    names = {"small": "resize", "stopResize": "stop", "removenodes": "remove"}
+    actions = [write.rpartition("/")[2].partition("?")[0] for write in region.cloud.writes()]
+    return [names.get(action, action) for action in actions]
+
+
+def bad_nodes(region: Region, *, nodes: int | None = None, share: float | None = None, **more: Any) -> None:
+    amount = {"nodes": nodes} if nodes else {"share": share}
+    region.cloud.allocation(node_outcomes=[{"state": "unusable", "error": DISK_FULL, **amount, **more}])
+
+
+def test_nodes_that_fail_while_others_come_are_rebooted_meanwhile(region: Region) -> None:
+    bad_nodes(region, nodes=3, cured_by_reboots=1)
+    run, (resize, nodes) = region.run(dedicated=300), stages()
+    tended = run.do(resize)
+    assert done(region) == ["resize", "reboot", "reboot", "reboot"]
+    ready = run.do(nodes)
+    assert (ready["dedicated"], ready["replaced"]) == (300, 0)
+    assert ready["rebooted"] == list(tended["chart"]["reboots"])
+    assert done(region) == ["resize", "reboot", "reboot", "reboot"]
+
+
+def test_what_a_node_has_had_counts_in_the_next_stage(region: Region) -> None:
+    """One reboot in a run, so the stage that waits for the nodes replaces at once what the resize has rebooted."""
+    bad_nodes(region, nodes=2)
+    run, (resize, nodes) = region.run(dedicated=300), stages()
+    run.do(resize)
+    assert run.do(nodes)["replaced"] == 2
+    assert done(region) == ["resize", "reboot", "reboot", "remove", "resize"]
+
+
+def test_a_bad_image_stops_its_resize(region: Region) -> None:
+    """Each further node would be one more that is paid for and removed again."""
+    bad_nodes(region, share=1.0)
+    run, (resize, _) = region.run(dedicated=1000), stages()
+    with pytest.raises(ResizeGaveUpError, match="more than 200, so nothing is tried"):
+        run.do(resize)
+    noted = noted_failure(run.context(resize), "resize")  # type: ignore[arg-type]
+    assert noted is not None
+    assert noted["blames_image"]
+    assert done(region) == ["resize", "stop"]
+    region.cloud.advance(minutes=5)
+    assert region.size()[0] < 400
+
+
+def test_a_resize_alone_does_nothing_for_nodes(region: Region) -> None:
+    """Such as that of a rollback: it brings back whatever it can."""
+    bad_nodes(region, share=1.0)
+    assert region.run(dedicated=300).do(resize())["verdict"] == "reached"
+    assert done(region) == ["resize"]
+
+
+@pytest.mark.parametrize("sent", [True, False], ids=["after", "before"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_killed_at_any_write_the_nodes_fare_as_undisturbed(
+    region: Region, monkeypatch: pytest.MonkeyPatch, number: int, sent: bool
+) -> None:
+    bad_nodes(region, nodes=2, cured_by_reboots=1)
+    run, (resize, nodes) = region.run(dedicated=300), stages()
+    with monkeypatch.context() as patch:
+        die_at_write(patch, number, sent=sent)
+        with pytest.raises(Died):
+            run.do(resize)
+    run.do(resize)
+    assert run.do(nodes)["dedicated"] == 300
+    assert done(region) == ["resize", "reboot", "reboot"]

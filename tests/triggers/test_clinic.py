@@ -64,6 +64,20 @@ def test_many_failed_nodes_wake_a_worker_at_once() -> None:
     assert event.payload == {"look": "nodes have failed"}
 
 
+def test_more_of_what_alarmed_a_worker_is_no_second_alarm() -> None:
+    """The nodes of a bad image fail one after the other: a worker for each would see the same."""
+    wait = clinic(known={"unusable": 3}, until=LATER.isoformat())
+    polls = [{"starting": 7 - count, "unusable": 3 + count} for count in range(1, 5)]
+    assert look(wait, *polls) == [None] * 4
+
+
+def test_a_worker_looks_again_in_time_also_while_more_nodes_fail() -> None:
+    wait = clinic(known={"unusable": 3}, until=NOW.isoformat())
+    [event] = look(wait, {"starting": 6, "unusable": 4})
+    assert event is not None
+    assert event.payload == {"look": "failed nodes have not recovered"}
+
+
 def test_nodes_that_a_worker_knows_wake_none() -> None:
     wait = clinic(known={"unknown": 1, "unusable": 1}, until=LATER.isoformat())
     assert look(wait, *[{"idle": 8, "unknown": 1, "unusable": 1}] * 3) == [None] * 3

@@ -306,6 +306,23 @@ def test_the_pause_before_another_resize_passes_in_the_triggerer(cloud: Cloud, m
         assert (trigger.look(build.pool(), None) is not None) is ends, f"after {minutes} of 2 minutes"
 
 
+def test_nodes_that_fail_while_others_come_wake_a_worker_that_wants_to_know(cloud: Cloud) -> None:
+    begun = datetime.now(tz=UTC)
+    growing = build.pool(
+        resize_started=begun,
+        allocation_state=AllocationState.RESIZING,
+        current_spot=0,
+        target_dedicated=2,
+        target_spot=0,
+    )
+    bad = build.nodes({"creating": 1, "unusable": 1})
+    watch = {"known": {}, "until": None, "alarm": 0}
+    wakes = ResizeTrigger(request=REQUEST, watch=watch, **base(cloud)).look(growing, bad)
+    assert wakes is not None
+    assert wakes.payload == {"look": "nodes have failed"}
+    assert ResizeTrigger(request=REQUEST, **base(cloud)).look(growing, bad) is None
+
+
 def test_a_resize_that_brings_no_node_for_long_has_stalled(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each node that comes begins the time anew; a pool that is being stopped is not stopped again."""
     clock = clock_of(monkeypatch)
@@ -376,7 +393,13 @@ def test_a_trigger_is_the_same_after_a_restart_of_the_triggerer(cloud: Cloud, ki
     trigger: AccountTrigger = {
         "nodes": nodes(cloud, dedicated=3, spot=1, share=0.5),
         "settle": SettleTrigger(not_before=datetime.now(tz=UTC).isoformat(), **base(cloud)),
-        "resize": ResizeTrigger(request=REQUEST, stall_seconds=60.0, result={"pool": "small"}, **base(cloud)),
+        "resize": ResizeTrigger(
+            request=REQUEST,
+            stall_seconds=60.0,
+            watch={"known": {"unusable": 1}, "until": None, "alarm": 2},
+            result={"pool": "small"},
+            **base(cloud),
+        ),
     }[kind]
     assert reborn(trigger).serialize() == trigger.serialize()
 

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
 
-from golden_pools.errors import AzureBusyError, GoldenPoolsError, OwnershipError
-from golden_pools.operators.base import StateStore, note_failure, now
+from golden_pools.errors import OwnershipError
+from golden_pools.operators.base import note_failure, now
 from golden_pools.operators.pool_stage import SLACK, failure_of
-from golden_pools.operators.resizing import COURSE, ResizingOperator, Site
-from golden_pools.operators.stage_pool import StagePool
+from golden_pools.operators.tending import TendingOperator, Ward
 from golden_pools.rules.facts import AllocationState, Pool
-from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.resize import VerdictKind
-from golden_pools.rules.resize.chart import Chart
 from golden_pools.rules.resize.clinic import BAD
 from golden_pools.spec.model import Deallocation
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from golden_pools.hooks.batch_work import BatchWorkHook
 
 REMOVAL_TIMEOUT = timedelta(minutes=15)
 """Time for one removal: tasks of the nodes go back into the queue, since a bad node may never end them."""
@@ -30,62 +20,7 @@ REMOVALS_IN_VAIN = 3
 """Removals that a round may ask for beyond those that it needs, before nodes that are still there are left alone."""
 
 
-@dataclass
-class Ward:
-    """The pool of the stage, and the clinic's chart, which is kept before each write."""
-
-    context: Context
-    plan: RunPlan
-    hook: BatchWorkHook
-    pool: StagePool
-    store: StateStore
-    chart: Chart
-
-    @property
-    def where(self) -> tuple[str, str, str]:
-        """Resource group, account and pool, as hooks take them."""
-        return self.plan.spec.pool.resource_group, self.plan.spec.pool.account, self.pool.name
-
-    @property
-    def resource(self) -> str:
-        """ARM id of the pool."""
-        return self.plan.id_of_pool(self.pool.name)
-
-    @property
-    def site(self) -> Site:
-        """The pool, which gets back the nodes that are removed."""
-        return Site(
-            context=self.context,
-            plan=self.plan,
-            hook=self.hook,
-            pool=self.pool.name,
-            targets=self.pool.targets,
-            store=self.store,
-            even_partly=True,
-        )
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """The task's XCom, but for the ready nodes."""
-        return {
-            "pool": self.pool.name,
-            "rebooted": self.chart.nodes_rebooted,
-            "replaced": self.chart.replaced,
-        }
-
-    def keep(self, chart: Chart) -> None:
-        """Keep a new chart."""
-        self.chart = chart
-        self.store.keep(chart=chart.to_dict())
-
-    def fail(self, error: GoldenPoolsError, *, blames_image: bool = False) -> NoReturn:
-        """End the stage with an error; a clear of the task starts anew, a retry does not."""
-        if not isinstance(error, AzureBusyError):
-            self.store.keep(chart=None, **{COURSE: None})
-        raise note_failure(self.context, error, blames_image=blames_image)
-
-
-class ReplacingOperator(ResizingOperator):
+class ReplacingOperator(TendingOperator):
     """A stage that replaces nodes in rounds: each is kept open in the chart until the pool is back at its targets."""
 
     def replace_nodes(self, ward: Ward, pool: Pool) -> None:

@@ -55,6 +55,8 @@ class Site:
     :param pool: id of the pool
     :param store: of the stage; what it holds of the course survives retries
     :param even_partly: ask for what the quotas let through where the targets can never fit, instead of failing
+    :param watch: bad nodes that the stage wants to look at while others still come, see
+        :class:`~golden_pools.triggers.pool.ResizeTrigger`; None: none
     """
 
     context: Context
@@ -64,6 +66,7 @@ class Site:
     targets: Targets
     store: StateStore
     even_partly: bool = False
+    watch: Mapping[str, Any] | None = None
 
     @property
     def where(self) -> tuple[str, str, str]:
@@ -173,14 +176,15 @@ class ResizingOperator(PoolStageOperator):
         if verdict["code"] == Cause.NOT_SEEN_YET:
             site.keep(replace(course, request=replace(request, lost=True)))
         elif verdict["code"] == Cause.STALLED:
-            self._stop(site, course, Verdict.from_dict(verdict))
+            self.stop_growth(site, verdict["reason"])
 
-    def _stop(self, site: Site, course: Course, verdict: Verdict) -> None:
-        """Stop our resize, which brings no nodes, unless something has happened to the pool meanwhile."""
+    def stop_growth(self, site: Site, why: str) -> None:
+        """Stop our resize, unless something has happened to the pool meanwhile."""
+        course = site.course()
         pool, request = site.hook.pool(*site.where), course.request
         if pool is None or request is None or not request.is_ours(pool):
             return
-        self.log.warning("%s: %s: stopping the resize", site.pool, verdict.reason)
+        self.log.warning("%s: %s: stopping the resize", site.pool, why)
         site.keep(replace(course, request=replace(request, stopped=True)))
         try:
             site.hook.stop_resize(*site.where, etag=pool.etag)
@@ -328,7 +332,8 @@ class ResizingOperator(PoolStageOperator):
         request = course.request
         assert request is not None
         is_last = request.targets == course.goal and _has_size(pool, course) and not request.stopped
-        stall = site.settings.stall_minutes if request.targets.total > request.had.total else None
+        grows = request.targets.total > request.had.total
+        stall = site.settings.stall_minutes if grows else None
         self.defer_for_pool(
             "ResizeTrigger",
             site.plan,
@@ -336,6 +341,7 @@ class ResizingOperator(PoolStageOperator):
             within=resize_timeout(site.settings, request.targets.total) + SLACK,
             request=request.to_dict(),
             stall_seconds=stall and stall * 60,
+            watch=dict(site.watch) if site.watch and grows else None,
             result={**result, **outcome(course)} if result is not None and is_last else None,
         )
 

@@ -67,7 +67,7 @@ class ScalePoolOperator(ResizePoolOperator):
         """Resume after a wait; how a resize ended that a refresh came into says nothing."""
         plan = self.plan(context)
         if is_being_refreshed(context, plan.pool):
-            with self.batch(plan) as hook:
+            with self.work(plan) as hook:
                 self.site(context, plan, hook).forget()
             return self.turn(context)
         return super().go_on(context, event)

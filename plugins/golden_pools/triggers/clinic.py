@@ -9,7 +9,7 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from golden_pools.rules.facts import AllocationState, Pool, PoolNodes
 from golden_pools.rules.resize import VerdictKind, headcount, judge_nodes
-from golden_pools.rules.resize.clinic import bad_counts, on_their_way
+from golden_pools.rules.resize.clinic import Watch, bad_counts, on_their_way
 from golden_pools.spec.model import Shares, Targets
 from golden_pools.triggers.pool import AccountTrigger, failed, pool_gone
 
@@ -48,7 +48,7 @@ class ClinicTrigger(AccountTrigger):
         self.others = others
         self.alarm = alarm
         self.result = result
-        self._last: dict[str, int] = {}
+        self._watch = Watch.from_dict({"known": known, "until": until, "alarm": alarm})
 
     def own_arguments(self) -> dict[str, Any]:
         """Return the arguments of this trigger beside the base's."""
@@ -87,11 +87,6 @@ class ClinicTrigger(AccountTrigger):
 
     def _why(self, counts: PoolNodes) -> str:
         """Return why a worker has to look, or nothing."""
-        bad = bad_counts(counts)
-        last, self._last = self._last, bad
-        if any(count > self.known.get(state, 0) for state, count in bad.items()):
-            no_more = all(count <= last.get(state, 0) for state, count in bad.items())
-            return "nodes have failed" if no_more or sum(bad.values()) > self.alarm else ""
-        if bad and self.until and datetime.now(tz=UTC) >= datetime.fromisoformat(self.until):
-            return "failed nodes have not recovered"
+        if why := self._watch.why(bad_counts(counts), datetime.now(tz=UTC)):
+            return why
         return "no other node is on its way" if self.others and not on_their_way(counts) else ""

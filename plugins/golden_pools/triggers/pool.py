@@ -26,6 +26,7 @@ from golden_pools.rules.resize import (
     judge,
     judge_nodes,
 )
+from golden_pools.rules.resize.clinic import Watch, bad_counts
 from golden_pools.spec.model import Shares, Targets
 from golden_pools.triggers.operation import FIRST_LOOK_SECONDS
 
@@ -249,6 +250,8 @@ class ResizeTrigger(AccountTrigger):
 
     :param request: :class:`~golden_pools.rules.resize.ResizeRequest` as JSON
     :param stall_seconds: end the wait where no node has come for so long; None: the resize has its time
+    :param watch: bad nodes that a worker wants to look at meanwhile, see
+        :class:`~golden_pools.rules.resize.clinic.Watch`; the event is ``{"look": why}`` then; None: none
     :param result: XCom with which the task ends here when the targets are reached, but for the resize's end; None:
         resume it on a worker
     """
@@ -258,21 +261,29 @@ class ResizeTrigger(AccountTrigger):
         *,
         request: dict[str, Any],
         stall_seconds: float | None = None,
+        watch: dict[str, Any] | None = None,
         result: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.request = request
         self.stall_seconds = stall_seconds
+        self.watch = watch
         self.result = result
         self._resize = ResizeRequest.from_dict(request)
         self._unseen = 0
         self._most = -1
         self._came: datetime | None = None
+        self._watch = Watch.from_dict(watch) if watch else None
 
     def own_arguments(self) -> dict[str, Any]:
         """Return the arguments of this trigger beside the base's."""
-        return {"request": self.request, "stall_seconds": self.stall_seconds, "result": self.result}
+        return {
+            "request": self.request,
+            "stall_seconds": self.stall_seconds,
+            "watch": self.watch,
+            "result": self.result,
+        }
 
     def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
         """Return an event with the verdict, as soon as it is not to wait."""
@@ -286,7 +297,11 @@ class ResizeTrigger(AccountTrigger):
         if verdict.kind is VerdictKind.WAIT:
             if self.is_late():
                 return self._late(pool, verdict)
-            if verdict.code != Cause.ON_ITS_WAY or pool is None or not self._is_stalled(pool):
+            if verdict.code != Cause.ON_ITS_WAY or pool is None:
+                return None
+            if self._watch and nodes and (why := self._watch.why(bad_counts(nodes), datetime.now(tz=UTC))):
+                return TriggerEvent({"look": why})
+            if not self._is_stalled(pool):
                 return None
             verdict = replace(verdict, code=Cause.STALLED, reason=f"{verdict.reason}, no node came for {self._span()}")
         elif verdict.kind is VerdictKind.REACHED and self.result is not None and pool is not None:

@@ -6,10 +6,11 @@ Batch says that a node whose start task failed stays so until it is rebooted or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any, Self
 
 from golden_pools.rules.facts import Node, NodeCounts, PoolNodes
 from golden_pools.rules.resize.allocation import wanted
@@ -138,6 +139,36 @@ def clinic_step(
         advice=FAILED_ADVICE if _too_many(bad, targets, shares) else verdict.advice,
         blames_image=_too_many([node for node in bad if node.state in NodeCounts.FAILED], targets, shares),
     )
+
+
+class Watch:
+    """Tells when a worker has to look at bad nodes, from counts that come one after the other.
+
+    :param known: bad nodes, by state, that a worker has looked at
+    :param until: when it wants to look at them again; None: when there are more of them
+    :param alarm: more bad nodes than this are looked at at once, fewer when a count has brought no more
+    """
+
+    def __init__(self, *, known: Mapping[str, int], until: datetime | None, alarm: int) -> None:
+        self.known = known
+        self.until = until
+        self.alarm = alarm
+        self._last: Mapping[str, int] = {}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Return the watch that a trigger's arguments describe: ``until`` is ISO 8601, UTC."""
+        until = value["until"]
+        return cls(known=value["known"], until=datetime.fromisoformat(until) if until else None, alarm=value["alarm"])
+
+    def why(self, bad: Mapping[str, int], now: datetime) -> str:
+        """Return why a worker has to look at these bad nodes, or nothing."""
+        last, self._last = self._last, bad
+        more = any(count > self.known.get(state, 0) for state, count in bad.items())
+        no_more = all(count <= last.get(state, 0) for state, count in bad.items())
+        if more and (no_more or sum(bad.values()) > self.alarm >= sum(self.known.values())):
+            return "nodes have failed"
+        return "failed nodes have not recovered" if bad and self.until and now >= self.until else ""
 
 
 def bad_counts(nodes: PoolNodes) -> dict[str, int]:
