@@ -1,4 +1,4 @@
-"""The page about the simulator names every setting, and its examples work."""
+"""The page about the simulator names every setting, and the examples in the docs work."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ from include.azure_simulator.settings import BucketSettings, SimulatorSettings
 from include.azure_simulator.world import World
 from tests.azure_simulator.batch_client import Batch, pool_body
 
-PAGE = Path(__file__).parents[2] / "docs" / "simulator.md"
-EXAMPLES = re.findall(r"^curl \$sim/([a-z]+) -d '(.*)'$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "simulator.md"
+EXAMPLES = [
+    example
+    for page in (PAGE, DOCS / "refreshing.md")
+    for example in re.findall(r"^curl \$sim/([a-z]+) -d '(.*)'$", page.read_text(encoding="utf-8"), re.MULTILINE)
+]
 
 
 def _names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -31,7 +31,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from dags.golden_pools import pool_dag
 from dags.resize_pool import resize_dag
-from tests.operators.conftest import HTTP, NEW, OLD, Run, small_pool
+from tests.operators.conftest import HTTP, NEW, OLD, Died, Run, small_pool
 from tests.operators.dag_run import DagRun
 from tests.operators.test_nodes import Died
 from tests.virtual_time import virtual_cloud
