@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import count
@@ -88,22 +88,30 @@ AT_ANY_TIME = (
 """What may happen also while a run waits."""
 
 COUNTS = st.tuples(st.integers(0, 4), st.integers(0, 2))
-TROUBLES = st.lists(st.sampled_from([*PASSING, *GRAVE]), max_size=2).filter(
-    lambda names: sum(n in GRAVE for n in names) < 2
+TROUBLES = st.one_of(
+    st.lists(st.sampled_from(sorted(PASSING)), max_size=2),
+    st.tuples(st.sampled_from(sorted(GRAVE)), st.sampled_from(sorted(PASSING))),
 )
 KILLS = st.dictionaries(st.integers(1, 25), st.sampled_from(["before", "after"]), max_size=2)
-REFRESH = st.fixed_dictionaries(
-    {
-        "strategy": st.sampled_from(["in_place", "blue_green", "recreate"]),
-        "deallocation": st.sampled_from(["requeue", "task_completion"]),
-        "move_tasks": st.sampled_from(["requeue", "wait"]),
-        "drain_minutes": st.sampled_from([5, 60]),
-        "drain_fallback": st.sampled_from(["requeue", "restore"]),
-        "probe_pool": st.booleans(),
-        "rollback": st.booleans(),
-    }
-)
 MEANWHILE = st.lists(st.sampled_from(["nothing", *AT_ANY_TIME]), max_size=6)
+RUN = {"nodes": COUNTS, "troubles": TROUBLES, "meanwhile": MEANWHILE, "kills": KILLS}
+REFRESH = {
+    "version": st.sampled_from(VERSIONS),
+    "force": st.booleans(),
+    "canary": st.booleans(),
+    "share": st.sampled_from([1.0, 0.5]),
+    "refresh": st.fixed_dictionaries(
+        {
+            "deallocation": st.sampled_from(["requeue", "task_completion"]),
+            "move_tasks": st.sampled_from(["requeue", "wait"]),
+            "drain_minutes": st.sampled_from([5, 60]),
+            "drain_fallback": st.sampled_from(["requeue", "restore"]),
+            "probe_pool": st.booleans(),
+            "rollback": st.booleans(),
+        }
+    ),
+    **RUN,
+}
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -179,31 +187,38 @@ class PoolMachine(RuleBasedStateMachine):
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 
-    @rule(
-        version=st.sampled_from(VERSIONS),
-        nodes=COUNTS,
-        force=st.booleans(),
-        canary=st.booleans(),
-        share=st.sampled_from([1.0, 0.5]),
-        refresh=REFRESH,
-        troubles=TROUBLES,
-        meanwhile=MEANWHILE,
-        kills=KILLS,
-    )
-    def a_refresh(
+    @rule(**REFRESH)
+    def a_refresh_in_place(self, **how: Any) -> None:
+        self.refresh("in_place", **how)
+
+    @rule(**REFRESH)
+    def a_refresh_with_a_second_pool(self, **how: Any) -> None:
+        self.refresh("blue_green", **how)
+
+    @rule(**REFRESH)
+    def a_refresh_by_recreation(self, **how: Any) -> None:
+        self.refresh("recreate", **how)
+
+    def refresh(
         self,
+        strategy: str,
+        *,
         version: str,
         nodes: tuple[int, int],
         force: bool,
         canary: bool,
         share: float,
         refresh: dict[str, Any],
-        troubles: list[str],
+        troubles: Sequence[str],
         meanwhile: list[str],
         kills: dict[int, str],
     ) -> None:
         shares = {"dedicated": share, "spot": share}
-        spec = self.spec(canary={"enabled": canary}, refresh=refresh, resize={"smallest_acceptable_share": shares})
+        spec = self.spec(
+            canary={"enabled": canary},
+            refresh={**refresh, "strategy": strategy},
+            resize={"smallest_acceptable_share": shares},
+        )
         had, before = self.size(), self.current()
         run = self.run(spec, {"image_version": version, "dedicated": nodes[0], "spot": nodes[1], "force": force})
         done = self.go(run, pool_dag(ALIAS, spec), troubles, meanwhile, kills)
@@ -220,9 +235,9 @@ class PoolMachine(RuleBasedStateMachine):
         assert roles["current"] <= 1
         assert not roles["canary"]
 
-    @rule(nodes=COUNTS, troubles=TROUBLES, meanwhile=MEANWHILE, kills=KILLS)
+    @rule(**RUN)
     def a_resize_by_hand(
-        self, nodes: tuple[int, int], troubles: list[str], meanwhile: list[str], kills: dict[int, str]
+        self, nodes: tuple[int, int], troubles: Sequence[str], meanwhile: list[str], kills: dict[int, str]
     ) -> None:
         had = self.size()
         run = self.run(self.spec(), {"dedicated": nodes[0], "spot": nodes[1], "why": "a test"}, RESIZE_PARAMS)
@@ -251,7 +266,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.newcomers.clear()
         run.in_waits = (partial(self.happens, what) for what in meanwhile)
 
-    def go(self, run: Run, dag: DAG, troubles: list[str], meanwhile: list[str], kills: dict[int, str]) -> DagRun:
+    def go(self, run: Run, dag: DAG, troubles: Sequence[str], meanwhile: list[str], kills: dict[int, str]) -> DagRun:
         self.begin(run, meanwhile, kills)
         for trouble in troubles:
             self.cloud.control("POST", "allocations", {"pool": f"{ALIAS}*", **{**PASSING, **GRAVE}[trouble]})
