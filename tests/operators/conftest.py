@@ -487,6 +487,35 @@ def just_before(
     monkeypatch.setattr(BatchWorkHook, method, called)
 
 
+class Died(BaseException):
+    """Stands for SIGKILL: nothing may catch it."""
+
+
+def kill_at_write(run: Run, task: BaseOperator, number: int, *, sent: bool) -> None:
+    """Run a task whose worker is killed at its n-th write, before or after the request reaches Azure."""
+    from azure.core.pipeline.transport import RequestsTransport
+
+    send: Callable[..., Any] = RequestsTransport.send
+    writes = 0
+
+    def send_and_die(transport: Any, request: Any, **options: Any) -> Any:
+        nonlocal writes
+        if request.method in ("GET", "HEAD"):
+            return send(transport, request, **options)
+        writes += 1
+        if writes == number and not sent:
+            raise Died
+        answer = send(transport, request, **options)
+        if writes == number:
+            raise Died
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RequestsTransport, "send", send_and_die)
+        with pytest.raises(Died):
+            run.do(task)
+
+
 def reborn(trigger: BaseTrigger) -> BaseTrigger:
     """Return the trigger as a restarted triggerer makes it: from its serialized arguments alone."""
     path, arguments = trigger.serialize()

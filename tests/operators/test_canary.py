@@ -19,9 +19,9 @@ from golden_pools.rules.family import ALIAS, ROLE, RUN
 from golden_pools.rules.plan import ImageVerdict, verdict_tags
 from golden_pools.spec.model import PoolSpec
 
-from tests.operators.conftest import ACCOUNT, DEFINITION, NEW, OLD, SPEED, STAMP, Cloud, Run
+from tests.operators.conftest import ACCOUNT, DEFINITION, NEW, OLD, SPEED, STAMP, Cloud, Run, kill_at_write
 from tests.operators.test_preflight import changed
-from tests.operators.test_safe_to_repeat import Died, short
+from tests.operators.test_safe_to_repeat import short
 
 CANARY = "canary-20261122T020005-small"
 START_TASK = {"command_line": "/bin/bash -c 'mount /share'"}
@@ -403,28 +403,6 @@ def test_what_a_killed_run_left_is_swept_and_nothing_else(cloud: Cloud, spec: Po
 # -- killed workers ----------------------------------------------------------------------------------------------------
 
 
-def kill(run: Run, task: BaseOperator, *, after_write: int) -> None:
-    """Run a task whose worker is killed right after its n-th write has been answered."""
-    from azure.core.pipeline.transport import RequestsTransport
-
-    send: Callable[..., Any] = RequestsTransport.send
-    writes = 0
-
-    def send_and_die(self: Any, request: Any, **options: Any) -> Any:
-        nonlocal writes
-        answer = send(self, request, **options)
-        if request.method not in ("GET", "HEAD"):
-            writes += 1
-            if writes == after_write:
-                raise Died
-        return answer
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RequestsTransport, "send", send_and_die)
-        with pytest.raises(Died):
-            run.do(task)
-
-
 @pytest.mark.parametrize(
     ("victim", "write"),
     [("pool", 1), ("probe", 1), ("probe", 2), ("probe", 3), ("probe", 4), ("remove", 1), ("remove", 2)],
@@ -435,7 +413,7 @@ def test_a_worker_killed_at_any_write_leaves_nothing_and_makes_nothing_twice(
     run, tasks = make_run(), stages()
     for name in ("pool", "probe", "remove"):
         if name == victim:
-            kill(run, tasks[name], after_write=write)
+            kill_at_write(run, tasks[name], write, sent=True)
         run.do(tasks[name])
         if name == "probe":
             assert len(cloud.plane("GET", f"/jobs/{CANARY}/tasks")["value"]) == 3
@@ -452,7 +430,7 @@ def test_a_worker_killed_while_it_marks_the_version_marks_it_in_the_end(
     run.do(tasks["pool"])
     with pytest.raises(ProbeFailedError):
         run.do(tasks["probe"])
-    kill(run, tasks["mark_bad"], after_write=1)
+    kill_at_write(run, tasks["mark_bad"], 1, sent=True)
     assert run.do(tasks["mark_bad"])["verdict"] == "bad"
     assert len([write for write in short(cloud) if "versions/" in write]) == 1
     assert version(cloud)[1]
@@ -472,7 +450,7 @@ def test_a_lost_reply_makes_nothing_twice(cloud: Cloud, make_run: Callable[..., 
 
 def test_the_teardown_removes_what_a_dead_setup_made(cloud: Cloud, make_run: Callable[..., Run]) -> None:
     run = make_run()
-    kill(run, stages()["pool"], after_write=1)
+    kill_at_write(run, stages()["pool"], 1, sent=True)
     run.do(stages()["remove"])
     assert left(cloud) == ([], [])
 

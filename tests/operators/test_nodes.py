@@ -17,7 +17,7 @@ from golden_pools.operators.nodes import ReadyNodesOperator
 from golden_pools.rules.resize.chart import Chart
 from golden_pools.spec.model import PoolSpec
 
-from tests.operators.conftest import NEW, Cloud, Run
+from tests.operators.conftest import NEW, Cloud, Run, kill_at_write
 
 TASK = {"commandLine": "/bin/sh -c 'echo preparing; exit 0'", "waitForSuccess": True}
 FULL_DISK = {"code": "DiskFull", "message": "There is not enough disk space"}
@@ -345,40 +345,13 @@ def ward(cloud: Cloud, image: str, make_run: Callable[..., Run]) -> Run:
     return make_run(dedicated=10)
 
 
-class Died(BaseException):
-    """Stands for SIGKILL: nothing may catch it."""
-
-
-def die_at_write(patch: pytest.MonkeyPatch, number: int, *, sent: bool) -> None:
-    """Kill the worker at its n-th write from now on, before or after the request reaches Azure."""
-    from azure.core.pipeline.transport import RequestsTransport
-
-    send: Callable[..., Any] = RequestsTransport.send
-    seen = []
-
-    def send_and_die(self: Any, request: Any, **options: Any) -> Any:
-        is_write = request.method not in ("GET", "HEAD")
-        seen.extend([request.url] * is_write)
-        if is_write and len(seen) == number and not sent:
-            raise Died
-        answer = send(self, request, **options)
-        if is_write and len(seen) == number:
-            raise Died
-        return answer
-
-    patch.setattr(RequestsTransport, "send", send_and_die)
-
-
 @pytest.mark.parametrize("sent", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("number", range(1, len(UNDISTURBED) + 1))
 def test_killed_at_any_write_the_retry_ends_as_an_undisturbed_run(
-    cloud: Cloud, ward: Run, monkeypatch: pytest.MonkeyPatch, number: int, sent: bool
+    cloud: Cloud, ward: Run, number: int, sent: bool
 ) -> None:
     nodes = bad_nodes(cloud)
-    with monkeypatch.context() as patch:
-        die_at_write(patch, number, sent=sent)
-        with pytest.raises(Died):
-            ward.do(stage())
+    kill_at_write(ward, stage(), number, sent=sent)
     assert ward.do(stage()) == {"pool": "small", "dedicated": 10, "spot": 0, "rebooted": nodes, "replaced": 2}
     assert writes(cloud) == UNDISTURBED
     assert ready(cloud) == 10
@@ -416,18 +389,13 @@ def test_a_lost_reply_costs_nothing(cloud: Cloud, ward: Run, number: int) -> Non
     assert len(cloud.plane("GET", "/pools/small/nodes")["value"]) == 10
 
 
-def test_a_node_that_got_well_meanwhile_is_not_removed(
-    cloud: Cloud, image: str, make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_node_that_got_well_meanwhile_is_not_removed(cloud: Cloud, image: str, make_run: Callable[..., Run]) -> None:
     """Killed between the note and the removal; until the retry one of the two nodes has recovered."""
     cloud.make_pool(image, dedicated=10)
     cloud.allocation(incident={"state": "unknown", "nodes": 2, "recovers_after": "PT30M"})
     cloud.allocation(incident={"state": "unknown", "nodes": 1})
     run = make_run(dedicated=10, grace_minutes=0, reboots=0)
-    with monkeypatch.context() as patch:
-        die_at_write(patch, 1, sent=False)
-        with pytest.raises(Died):
-            run.do(stage())
+    kill_at_write(run, stage(), 1, sent=False)
     assert len(bad_nodes(cloud)) == 2
     cloud.advance(hours=1)
     healthy = {node["id"] for node in cloud.plane("GET", "/pools/small/nodes")["value"] if node["state"] == "idle"}

@@ -31,7 +31,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from dags.golden_pools import pool_dag
 from dags.resize_pool import resize_dag
-from tests.operators.conftest import HTTP, NEW, OLD, Run, small_pool
+from tests.operators.conftest import HTTP, NEW, OLD, Died, Run, small_pool
 from tests.operators.dag_run import DagRun
 from tests.virtual_time import virtual_cloud
 
@@ -104,10 +104,6 @@ REFRESH = st.fixed_dictionaries(
     }
 )
 MEANWHILE = st.lists(st.sampled_from(["nothing", *AT_ANY_TIME]), max_size=6)
-
-
-class Died(BaseException):
-    """Stands for SIGKILL: nothing may catch it."""
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -214,6 +210,8 @@ class PoolMachine(RuleBasedStateMachine):
         if done.succeeded:
             assert self.cloud.image_of(self.current()) == self.images[version]
             assert set(self.cloud.node_images(self.current())) <= {self.images[version]}
+            if not self.taken_over and INCIDENTS.keys().isdisjoint(meanwhile):
+                self.enough_are_ready(self.current())
         if had and sum(nodes) and not self.taken_over and (done.succeeded or refresh["rollback"]):
             assert self.size(), f"no nodes any more: {done}"
         moved = done.succeeded and before != self.current()
@@ -299,17 +297,18 @@ class PoolMachine(RuleBasedStateMachine):
     # -- what holds ----------------------------------------------------------------------------------------------------
 
     def promise_is_kept(self, claimed: dict[str, Any]) -> None:
-        """Nodes are ready, as many as the stage says, and enough of them; a preempted Spot node is Azure's to bring."""
-        states = Counter(
-            (node["isDedicated"], "ready" if node["state"] in ("idle", "running") else node["state"])
-            for node in self.nodes(claimed["pool"])
-        )
-        plan = self.present.plan
-        shares = plan.spec.resize.smallest_acceptable_share
+        """Nodes are ready, as many as the stage says, and enough of them."""
+        states = self.states(claimed["pool"])
         assert claimed["dedicated"] <= states[True, "ready"]
         assert claimed["spot"] <= states[False, "ready"]
-        assert claimed["dedicated"] >= wanted(plan.targets.dedicated, shares.dedicated)
-        assert claimed["spot"] + states[False, "preempted"] >= wanted(plan.targets.spot, shares.spot)
+        self.enough_are_ready(claimed["pool"])
+
+    def enough_are_ready(self, pool: str) -> None:
+        """The share that the spec calls a success is ready; a preempted Spot node is Azure's to bring back."""
+        plan, states = self.present.plan, self.states(pool)
+        shares = plan.spec.resize.smallest_acceptable_share
+        assert states[True, "ready"] >= wanted(plan.targets.dedicated, shares.dedicated)
+        assert states[False, "ready"] + states[False, "preempted"] >= wanted(plan.targets.spot, shares.spot)
 
     def no_work_is_lost(self, *, gone_from: str | None = None) -> None:
         """Jobs and schedules are there, bound to a pool that is there, and run unless their owners do not want it.
@@ -349,8 +348,12 @@ class PoolMachine(RuleBasedStateMachine):
             properties["currentLowPriorityNodes"], fixed["targetLowPriorityNodes"]
         )
 
-    def nodes(self, pool: str) -> list[dict[str, Any]]:
-        return list(self.cloud.plane("GET", f"/pools/{pool}/nodes")["value"])
+    def states(self, pool: str) -> Counter[tuple[bool, str]]:
+        """Return how many dedicated (True) and Spot nodes of a pool are in each state."""
+        return Counter(
+            (node["isDedicated"], "ready" if node["state"] in ("idle", "running") else node["state"])
+            for node in self.cloud.plane("GET", f"/pools/{pool}/nodes")["value"]
+        )
 
     def somebody(self, method: str, path: str, body: object = None) -> None:
         """Call the data plane as somebody who takes a no for an answer."""

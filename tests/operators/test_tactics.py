@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,8 @@ from golden_pools.operators.refresh import RefreshPoolOperator
 from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.spec.model import PoolSpec
 
-from tests.operators.conftest import NEW, OLD, SECOND, Cloud, Run, small_pool
-from tests.operators.test_nodes import Died, die_at_write
+from tests.operators.conftest import NEW, OLD, SECOND, Cloud, Run, kill_at_write, small_pool
+from tests.operators.mortal import LOST, KilledError, MortalRun
 from tests.virtual_time import VirtualTime, virtual_cloud
 
 CAPACITY = {"code": "AllocationFailed", "message": "Desired number of dedicated nodes could not be allocated"}
@@ -31,11 +33,19 @@ class Region:
     time: VirtualTime
     image: str
 
-    def run(self, *, dedicated: int = 0, spot: int = 0, refresh: dict[str, Any] | None = None, **resize: Any) -> Run:
+    def run(
+        self,
+        *,
+        dedicated: int = 0,
+        spot: int = 0,
+        refresh: dict[str, Any] | None = None,
+        make: Callable[..., Run] = Run,
+        **resize: Any,
+    ) -> Run:
         """Return a run; other keyword arguments are those of the spec's ``resize``."""
         parts = {**small_pool(self.cloud).model_dump(mode="json"), "resize": resize, "refresh": refresh or {}}
         conf = {"image_version": NEW, "dedicated": dedicated, "spot": spot}
-        return Run(PoolSpec.model_validate(parts), conf=conf, fire=self.time.fire)
+        return make(PoolSpec.model_validate(parts), conf=conf, fire=self.time.fire)
 
     def asked(self, pool: str = "small") -> list[tuple[int, int]]:
         """Return the targets of every resize of a pool that was asked for, in order."""
@@ -267,6 +277,21 @@ def test_both_pools_of_a_blue_green_refresh_count(region: Region) -> None:
 # Repetition
 
 
+@pytest.mark.parametrize("sent", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", [1, 2, 3], ids=["resize", "stop", "resize again"])
+def test_a_worker_killed_at_any_write_of_a_stalled_resize_makes_no_difference(
+    region: Region, tmp_path: Path, number: int, sent: bool
+) -> None:
+    region.cloud.allocation(max_dedicated_nodes=2)
+    mortal = partial(MortalRun, folder=tmp_path, kill_at=number, sent=sent)
+    run = region.run(dedicated=4, timeout_minutes=600, stall_minutes=10, make=mortal)
+    with pytest.raises(KilledError):
+        run.do(resize())
+    region.time.sleep(LOST.total_seconds())
+    assert run.do(resize())["verdict"] == "reached"
+    assert (region.size(), len(region.asked()), region.stops()) == ((4, 0), 2, 1)
+
+
 def test_a_clear_after_somebody_else_resized_the_pool_begins_anew(region: Region) -> None:
     run = region.run(dedicated=3)
     assert run.do(resize())["verdict"] == "reached"
@@ -353,15 +378,10 @@ def test_a_resize_alone_does_nothing_for_nodes(region: Region) -> None:
 
 @pytest.mark.parametrize("sent", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_killed_at_any_write_the_nodes_fare_as_undisturbed(
-    region: Region, monkeypatch: pytest.MonkeyPatch, number: int, sent: bool
-) -> None:
+def test_killed_at_any_write_the_nodes_fare_as_undisturbed(region: Region, number: int, sent: bool) -> None:
     bad_nodes(region, nodes=2, cured_by_reboots=1)
     run, (resize, nodes) = region.run(dedicated=300), stages()
-    with monkeypatch.context() as patch:
-        die_at_write(patch, number, sent=sent)
-        with pytest.raises(Died):
-            run.do(resize)
+    kill_at_write(run, resize, number, sent=sent)
     run.do(resize)
     assert run.do(nodes)["dedicated"] == 300
     assert done(region) == ["resize", "reboot", "reboot"]
