@@ -33,7 +33,6 @@ from dags.golden_pools import pool_dag
 from dags.resize_pool import resize_dag
 from tests.operators.conftest import HTTP, NEW, OLD, Died, Run, small_pool
 from tests.operators.dag_run import DagRun
-from tests.operators.test_nodes import Died
 from tests.virtual_time import virtual_cloud
 
 EXAMPLES = int(os.environ.get("POOL_MACHINE_EXAMPLES", "0"))
