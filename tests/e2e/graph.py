@@ -17,6 +17,9 @@ from .real_airflow import RealAirflow
 PICTURES = os.environ.get("GOLDEN_POOLS_PICTURES")
 """Directory that ``make pictures`` wants them in; without it they are thrown away."""
 
+PATIENCE_SECONDS = 180
+"""Longest wait for anything on the page: the browser's half a minute is too short on a machine full of tests."""
+
 MARGIN = 16
 """Pixels around a picture's subject."""
 
@@ -30,6 +33,7 @@ def graph_of(chromium: str, airflow: RealAirflow, dag_id: str, run_id: str) -> I
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1000, "height": 1900}, device_scale_factor=1.5)
+        page.set_default_timeout(PATIENCE_SECONDS * 1000)
         page.goto(airflow.local.url)
         page.locator("input[name=username]").fill(ADMIN)
         page.locator("input[name=password]").fill(airflow.local.password)

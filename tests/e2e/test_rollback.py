@@ -135,6 +135,7 @@ def switched(site: Site, refused: Outcome) -> Outcome:
 @pytest.fixture(scope="module")
 def taken_back(site: Site, switched: Outcome) -> Outcome:
     """A run that goes back by hand during the soak; the pool that it leaves soaks for a minute only."""
+    site.airflow.wait_for_task(RETIRE_DAG, _retirement(site, switched), "plan", states={"success"})
     site.write_ring(soak_minutes=1)
     return site.run(RING_DAG, image_version=site.versions[OLD])
 
