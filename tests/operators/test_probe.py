@@ -13,8 +13,7 @@ from golden_pools.operators.base import noted_failure, now
 from golden_pools.operators.probe import ProbeOperator
 from golden_pools.spec.model import PoolSpec
 
-from tests.operators.conftest import NEW, OLD, Cloud, Run
-from tests.operators.test_canary import kill
+from tests.operators.conftest import NEW, OLD, Cloud, Run, kill_at_write
 from tests.operators.test_preflight import changed
 
 JOB = "probe-20261122T020005-small"
@@ -185,7 +184,7 @@ def test_jobs_that_killed_runs_left_are_removed(cloud: Cloud, make_run: Callable
 @pytest.mark.parametrize("write", [1, 2, 3])
 def test_a_worker_killed_at_any_write_leaves_nothing(cloud: Cloud, make_run: Callable[..., Run], write: int) -> None:
     run = make_run()
-    kill(run, probe(), after_write=write)
+    kill_at_write(run, probe(), write, sent=True)
     assert set(outcomes(run.do_with_retries(probe())).values()) == {"passed"}
     cloud.advance(minutes=10)
     assert jobs(cloud) == []
