@@ -41,7 +41,8 @@ def outcomes(result: dict[str, Any]) -> dict[str, str]:
 
 
 def jobs(cloud: Cloud) -> list[str]:
-    return [job["id"] for job in cloud.plane("GET", "/jobs")["value"]]
+    """Return the jobs that are to stay: a deletion takes a moment."""
+    return [job["id"] for job in cloud.plane("GET", "/jobs")["value"] if job["state"] != "deleting"]
 
 
 def late(monkeypatch: pytest.MonkeyPatch) -> None:
