@@ -1,8 +1,9 @@
 """Whatever the order of runs and of what happens to a pool: no run claims too much, empties a pool or loses a job.
 
 A state machine of hypothesis drives the DAGs themselves against the simulator. What its rules stand for happens between
-runs and in their waits, and workers are killed at writes. Everything is on one clock that nobody waits for, so a run
-takes half a second. The examples are the same each time; to look further, say how many others there shall be::
+runs and in their waits; workers are killed at writes, and answers are lost. Everything is on one clock that nobody
+waits for, so a run takes half a second. The examples are the same each time; to look further, say how many others there
+shall be::
 
     POOL_MACHINE_EXAMPLES=1000 pytest tests/operators/test_pool_machine.py
 
@@ -92,9 +93,11 @@ TROUBLES = st.one_of(
     st.lists(st.sampled_from(sorted(PASSING)), max_size=2),
     st.tuples(st.sampled_from(sorted(GRAVE)), st.sampled_from(sorted(PASSING))),
 )
-KILLS = st.dictionaries(st.integers(1, 25), st.sampled_from(["before", "after"]), max_size=2)
+MISHAPS = st.dictionaries(
+    st.integers(1, 25), st.sampled_from(["killed before", "killed after", "answer lost"]), max_size=2
+)
 MEANWHILE = st.lists(st.sampled_from(["nothing", *AT_ANY_TIME]), max_size=6)
-RUN = {"nodes": COUNTS, "troubles": TROUBLES, "meanwhile": MEANWHILE, "kills": KILLS}
+RUN = {"nodes": COUNTS, "troubles": TROUBLES, "meanwhile": MEANWHILE, "mishaps": MISHAPS}
 REFRESH = {
     "version": st.sampled_from(VERSIONS),
     "force": st.booleans(),
@@ -121,7 +124,7 @@ class PoolMachine(RuleBasedStateMachine):
     :ivar schedules: job schedules, alike
     :ivar newcomers: jobs and schedules that came during the run that is going on
     :ivar taken_over: whether somebody has steered the pool during that run
-    :ivar kills: what becomes of the worker at the n-th write of that run
+    :ivar mishaps: what goes wrong with the n-th write of that run
     """
 
     def __init__(self) -> None:
@@ -130,12 +133,12 @@ class PoolMachine(RuleBasedStateMachine):
         self.schedules: dict[str, bool] = {}
         self.newcomers: set[str] = set()
         self.taken_over = False
-        self.kills: dict[int, str] = {}
+        self.mishaps: dict[int, str] = {}
         self.writes = 0
         self.numbers = count(1)
         self.stack = ExitStack()
         self.cloud, self.virtual = self.stack.enter_context(virtual_cloud(poll_seconds=60))
-        self.stack.enter_context(self._mortal_workers())
+        self.stack.enter_context(self._mishaps_of_writes())
         self.images = {version: self.cloud.make_version(version) for version in VERSIONS}
 
     def teardown(self) -> None:
@@ -211,7 +214,7 @@ class PoolMachine(RuleBasedStateMachine):
         refresh: dict[str, Any],
         troubles: Sequence[str],
         meanwhile: list[str],
-        kills: dict[int, str],
+        mishaps: dict[int, str],
     ) -> None:
         shares = {"dedicated": share, "spot": share}
         spec = self.spec(
@@ -221,7 +224,7 @@ class PoolMachine(RuleBasedStateMachine):
         )
         had, before = self.size(), self.current()
         run = self.run(spec, {"image_version": version, "dedicated": nodes[0], "spot": nodes[1], "force": force})
-        done = self.go(run, pool_dag(ALIAS, spec), troubles, meanwhile, kills)
+        done = self.go(run, pool_dag(ALIAS, spec), troubles, meanwhile, mishaps)
         if done.succeeded:
             assert self.cloud.image_of(self.current()) == self.images[version]
             assert set(self.cloud.node_images(self.current())) <= {self.images[version]}
@@ -237,19 +240,19 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(**RUN)
     def a_resize_by_hand(
-        self, nodes: tuple[int, int], troubles: Sequence[str], meanwhile: list[str], kills: dict[int, str]
+        self, nodes: tuple[int, int], troubles: Sequence[str], meanwhile: list[str], mishaps: dict[int, str]
     ) -> None:
         had = self.size()
         run = self.run(self.spec(), {"dedicated": nodes[0], "spot": nodes[1], "why": "a test"}, RESIZE_PARAMS)
-        self.go(run, resize_dag([ALIAS]), troubles, meanwhile, kills)
+        self.go(run, resize_dag([ALIAS]), troubles, meanwhile, mishaps)
         if had and sum(nodes) and not self.taken_over:
             assert self.size()
         self.no_work_is_lost()
 
-    @rule(meanwhile=MEANWHILE, kills=KILLS)
-    def former_pools_retire(self, meanwhile: list[str], kills: dict[int, str]) -> None:
+    @rule(meanwhile=MEANWHILE, mishaps=MISHAPS)
+    def former_pools_retire(self, meanwhile: list[str], mishaps: dict[int, str]) -> None:
         before = self.current()
-        self.begin(self.run(self.spec(), {}), meanwhile, kills)
+        self.begin(self.run(self.spec(), {}), meanwhile, mishaps)
         self.do(RetireFormerPoolsOperator(task_id="retire"))
         assert self.current() == before
         self.no_work_is_lost()
@@ -261,13 +264,13 @@ class PoolMachine(RuleBasedStateMachine):
         run_id = f"manual__{next(self.numbers)}"
         return Run(spec, conf=conf, keys=keys, run_id=run_id, stamp=self.virtual.now(), fire=self.virtual.fire)
 
-    def begin(self, run: Run, meanwhile: list[str], kills: dict[int, str]) -> None:
-        self.present, self.writes, self.kills, self.taken_over = run, 0, kills, False
+    def begin(self, run: Run, meanwhile: list[str], mishaps: dict[int, str]) -> None:
+        self.present, self.writes, self.mishaps, self.taken_over = run, 0, mishaps, False
         self.newcomers.clear()
         run.in_waits = (partial(self.happens, what) for what in meanwhile)
 
-    def go(self, run: Run, dag: DAG, troubles: Sequence[str], meanwhile: list[str], kills: dict[int, str]) -> DagRun:
-        self.begin(run, meanwhile, kills)
+    def go(self, run: Run, dag: DAG, troubles: Sequence[str], meanwhile: list[str], mishaps: dict[int, str]) -> DagRun:
+        self.begin(run, meanwhile, mishaps)
         for trouble in troubles:
             self.cloud.control("POST", "allocations", {"pool": f"{ALIAS}*", **{**PASSING, **GRAVE}[trouble]})
         done = DagRun(dag, run, self.do).go()
@@ -287,26 +290,29 @@ class PoolMachine(RuleBasedStateMachine):
             return result
 
     @contextmanager
-    def _mortal_workers(self) -> Iterator[None]:
-        """Let workers die before or after the writes that :attr:`kills` names."""
+    def _mishaps_of_writes(self) -> Iterator[None]:
+        """Let workers die at the writes that :attr:`mishaps` names, or never learn what became of them."""
+        from azure.core.exceptions import ServiceResponseError
         from azure.core.pipeline.transport import RequestsTransport
 
         send: Callable[..., Any] = RequestsTransport.send
 
-        def send_or_die(transport: Any, request: Any, **options: Any) -> Any:
+        def send_or_fail(transport: Any, request: Any, **options: Any) -> Any:
             if request.method in ("GET", "HEAD"):
                 return send(transport, request, **options)
             self.writes += 1
-            fate = self.kills.get(self.writes)
-            if fate == "before":
+            fate = self.mishaps.get(self.writes)
+            if fate == "killed before":
                 raise Died
             answer = send(transport, request, **options)
-            if fate == "after":
+            if fate == "killed after":
                 raise Died
+            if fate == "answer lost":
+                raise ServiceResponseError("a connection that broke")
             return answer
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(RequestsTransport, "send", send_or_die)
+            patch.setattr(RequestsTransport, "send", send_or_fail)
             yield
 
     # -- what holds ----------------------------------------------------------------------------------------------------
