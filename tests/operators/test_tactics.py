@@ -355,6 +355,19 @@ def test_what_a_node_has_had_counts_in_the_next_stage(region: Region) -> None:
     assert done(region) == ["resize", "reboot", "reboot", "remove", "resize"]
 
 
+def test_a_task_that_is_cleared_days_later_looks_after_nodes_with_time_of_its_own(region: Region) -> None:
+    run, (resize, _) = region.run(dedicated=300), stages()
+    bad_nodes(region, nodes=2, cured_by_reboots=1)
+    run.do(resize)
+    region.time.sleep(timedelta(days=2).total_seconds())
+    region.cloud.resize(dedicated=0)
+    region.cloud.advance(minutes=30)
+    region.cloud.forget()
+    region.cloud.allocation(node_outcomes=[{"state": "unusable", "nodes": 2}])  # which Batch may reach again
+    assert run.do(resize)["verdict"] == "reached"
+    assert done(region) == ["resize"]
+
+
 def test_a_bad_image_stops_its_resize(region: Region) -> None:
     """Each further node would be one more that is paid for and removed again."""
     bad_nodes(region, share=1.0)

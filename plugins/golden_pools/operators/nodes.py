@@ -47,8 +47,7 @@ class ReadyNodesOperator(ReplacingOperator):
         with self.work(plan) as hook:
             ward = self._ward(context, hook)
             self.begin(ward.site)
-            if ward.chart.deadline(timedelta(minutes=plan.spec.resize.ready_minutes)) <= now():
-                ward.keep(ward.chart.anew(now()))
+            ward.keep(ward.chart.with_time(timedelta(minutes=plan.spec.resize.ready_minutes), now()))
         return self.turn(context)
 
     def next_step(self, context: Context) -> dict[str, Any] | None:
@@ -81,14 +80,12 @@ class ReadyNodesOperator(ReplacingOperator):
         plan = self.plan(context)
         pool = stage_pool(context, plan, hook, self.pool_task_id)
         store = StateStore(context, f"nodes of {pool.name}: {pool.targets.dedicated} and {pool.targets.spot}")
-        kept = store.read().get(CHART)
-        before = (pulled(context, self.pool_task_id) or {}).get(CHART) if self.pool_task_id else None
-        if kept:
+        if kept := store.read().get(CHART):
             return Ward(context, plan, hook, pool, store, Chart.from_dict(kept))
-        ward = Ward(
-            context, plan, hook, pool, store, Chart.from_dict(before).anew(now()) if before else Chart.opened(now())
-        )
-        ward.keep(ward.chart)
+        before = (pulled(context, self.pool_task_id) or {}).get(CHART) if self.pool_task_id else None
+        chart = Chart.from_dict(before).anew(now()) if before else Chart.opened(now())
+        ward = Ward(context, plan, hook, pool, store, chart)
+        ward.keep(chart)
         return ward
 
     def _treat(self, ward: Ward, pool: Pool) -> dict[str, Any] | None:

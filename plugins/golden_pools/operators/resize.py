@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 WHILE_IT_GROWS = timedelta(days=1)
 """More than any resize takes: the time for nodes to become ready begins when all are there."""
 
+WATCH = "watch"
+"""Key of the stage's store: what a wait is to look out for, see :class:`~golden_pools.rules.resize.clinic.Watch`."""
+
 
 class ResizePoolOperator(TendingOperator):
     """Resize the pool, judge the outcome, resize again: until it has its targets, or nothing more helps.
@@ -64,7 +67,9 @@ class ResizePoolOperator(TendingOperator):
         """Begin; what an earlier try asked for is adopted, unless somebody else has resized the pool since."""
         plan = self.plan_for_writing(context)
         with self.work(plan) as hook:
-            self.begin(self.site(context, plan, hook))
+            site = self.site(context, plan, hook)
+            self.begin(site)
+            site.store.keep(**{WATCH: None})
         return self.turn(context)
 
     def next_step(self, context: Context) -> dict[str, Any] | None:
@@ -102,7 +107,7 @@ class ResizePoolOperator(TendingOperator):
     def _tend(self, hook: BatchWorkHook, site: Site) -> None:
         """Reboot nodes that have failed while others still come, or stop the resize and fail."""
         kept = site.store.read().get(CHART)
-        chart = Chart.from_dict(kept) if kept else Chart.opened(now())
+        chart = (Chart.from_dict(kept) if kept else Chart.opened(now())).with_time(WHILE_IT_GROWS, now())
         ward = Ward(site.context, site.plan, hook, StagePool(site.pool, site.course().goal), site.store, chart)
         seen, bad, step = self.examine(ward, ready=WHILE_IT_GROWS, at_rest=False)
         if step.kind is ClinicKind.REBOOT:
@@ -110,14 +115,14 @@ class ResizePoolOperator(TendingOperator):
         elif step.kind is ClinicKind.GIVE_UP:
             self.stop_growth(site, step.reason)
             self.give_up_nodes(ward, bad, step)
-        site.store.keep(watch=self.watch(ward, seen, step))
+        site.store.keep(**{WATCH: self.watch(ward, seen, step)})
 
     def site(self, context: Context, plan: RunPlan, hook: BatchWorkHook) -> Site:
         """Return the pool that is to be brought to its targets."""
         pool = stage_pool(context, plan, hook, self.pool_task_id)
         store = StateStore(context, f"resize {pool.name} to {pool.targets.dedicated} and {pool.targets.spot}")
         alarm = wanted(pool.targets.total, plan.spec.resize.clinic.largest_bad_share)
-        watch = store.read().get("watch") or {"known": {}, "until": None, "alarm": alarm}
+        watch = store.read().get(WATCH) or {"known": {}, "until": None, "alarm": alarm}
         return Site(
             context=context,
             plan=plan,

@@ -68,6 +68,10 @@ class Chart:
         """Return the chart of a try that found the time of an earlier one over; the budget is the run's."""
         return replace(self, since=now.isoformat(), waves=0)
 
+    def with_time(self, ready: timedelta, now: datetime) -> Self:
+        """Return the chart for a try or a look: anew where the time of an earlier one is over."""
+        return self.anew(now) if self.deadline(ready) <= now else self
+
     def watching(self, nodes: Iterable[Node], now: datetime) -> Self:
         """Return the chart with the bad nodes of one look; who recovered is not watched any more."""
         watched = {}
