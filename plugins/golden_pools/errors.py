@@ -56,7 +56,7 @@ class GoldenPoolsError(Exception):
         if self.resource:
             parts.append(f"Resource: {self.resource}.")
         if self.answer:
-            parts.append(f"Azure answered: {self.answer}")
+            parts.append(f"Azure answered: {self.answer.rstrip('.')}.")
         if self.advice:
             parts.append(f"What to do: {self.advice}")
         return " ".join(parts)

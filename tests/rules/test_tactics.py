@@ -87,7 +87,7 @@ def test_pitfall_8_attempts_in_vain_are_bounded_and_said() -> None:
 
     assert len(verdicts) == course.resizes == 4
     assert (verdicts[-1].kind, verdicts[-1].code) == (VerdictKind.GIVE_UP, "AllocationFailed")
-    assert "tried: back_off" in verdicts[-1].reason
+    assert "tactics used up: back_off" in verdicts[-1].reason
     assert "60 of 100 dedicated" in verdicts[-1].reason
     assert verdicts[-1].advice
 

@@ -157,7 +157,7 @@ def _dedicated_instead(pool: Pool, course: Course, room: int | None) -> Course |
 
 
 def _last(kind: VerdictKind, verdict: Verdict, pool: Pool, course: Course, diagnoses: tuple[Diagnosis, ...]) -> Verdict:
-    """Return the verdict that ends the course: how far the pool is from its goal, and what was tried."""
+    """Return the verdict that ends the course: how far the pool is from its goal, and what is used up."""
     reached = f"{numbers(pool, course.goal)} after {course.resizes} resize(s)"
-    tried = [f"tried: {', '.join(course.used)}"] if course.used else []
-    return replace(verdict, kind=kind, reason="; ".join([reached, *texts(diagnoses), *tried]))
+    used_up = [f"tactics used up: {', '.join(course.used)}"] if course.used else []
+    return replace(verdict, kind=kind, reason="; ".join([reached, *texts(diagnoses), *used_up]))
