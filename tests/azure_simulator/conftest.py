@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -12,8 +11,8 @@ from starlette.testclient import TestClient
 
 from include.azure_simulator.clock import Clock
 from include.azure_simulator.server import build_app
-from include.azure_simulator.serving import listen, server_for
 from include.azure_simulator.world import World
+from tests.simulator import serve
 
 START = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 
@@ -40,16 +39,8 @@ def client(world: World) -> Iterator[TestClient]:
 @pytest.fixture
 def live_simulator(world: World) -> Iterator[str]:
     """The base URL of a server for ``world``; it ends with the test."""
-    listener = listen("127.0.0.1", 0)
-    server = server_for(build_app(world))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(timeout=5)
-        listener.close()
+    with serve(world) as url:
+        yield url
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from golden_pools.errors import OwnershipError
 from golden_pools.operators.base import StateStore, now
 from golden_pools.operators.pool_stage import SETTLE_TIME, SLACK, PoolStageOperator
-from golden_pools.rules.drain import ATTEMPTS, Drain, DrainState, asked_for, drain_state, is_shrinking_to_zero
+from golden_pools.rules.drain import ATTEMPTS, Drain, DrainState, drain_state, is_shrinking_to_zero
 from golden_pools.rules.facts import AllocationState, Pool
 from golden_pools.rules.family import Role, with_role
 from golden_pools.rules.plan import RunPlan
@@ -29,7 +29,7 @@ class DrainingOperator(PoolStageOperator):
         """
         drain = drain_of(store, pool) or Drain(until=now() + timedelta(minutes=plan.spec.refresh.drain_minutes))
         if drain_state(pool, drain) is DrainState.TAKEN_OVER:
-            dedicated, spot = asked_for(pool)
+            dedicated, spot = pool.asked_for
             raise OwnershipError(
                 "Somebody else resized the pool",
                 resource=pool.id,

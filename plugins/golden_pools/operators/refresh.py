@@ -10,6 +10,7 @@ from golden_pools.errors import AzureRefusedError, OwnershipError, ResizeGaveUpE
 from golden_pools.operators.base import StateStore, now
 from golden_pools.operators.drain import drain_of, forget_drains
 from golden_pools.operators.give_back import GivingBackOperator, give_back_site
+from golden_pools.operators.resizing import scales_by_formula
 from golden_pools.rules.facts import Pool
 from golden_pools.rules.family import ROLE, SINCE, Role, current_pool, family, moment_of_role, role_of, with_role
 from golden_pools.rules.moves import is_active
@@ -145,12 +146,7 @@ class RefreshPoolOperator(GivingBackOperator):
 
     def _respect_autoscale(self, plan: RunPlan, current: Pool) -> None:
         if current.autoscale and plan.spec.resize.autoscale is Autoscale.REFUSE:
-            raise OwnershipError(
-                "The pool scales by a formula, and the spec leaves such pools alone",
-                resource=current.id,
-                answer="autoscale is on",
-                advice="switch autoscale off, or write resize.autoscale: switch_off into the spec",
-            )
+            raise scales_by_formula(current.id)
 
     def _take(
         self, context: Context, hook: BatchWorkHook, plan: RunPlan, store: StateStore, seen: Seen, step: Step

@@ -170,13 +170,13 @@ class ResizingOperator(PoolStageOperator):
                 site.fail(error)
             self.log.warning("%s", error)  # the next look takes what there is all the same
             return
-        verdict, request = event.get("verdict"), course.request
-        if verdict is None or request is None:
+        if "verdict" not in event or course.request is None:
             return
-        if verdict["code"] == Cause.NOT_SEEN_YET:
-            site.keep(replace(course, request=replace(request, lost=True)))
-        elif verdict["code"] == Cause.STALLED:
-            self.stop_growth(site, verdict["reason"])
+        verdict = Verdict.from_dict(event["verdict"])
+        if verdict.code == Cause.NOT_SEEN_YET:
+            site.keep(replace(course, request=replace(course.request, lost=True)))
+        elif verdict.code == Cause.STALLED:
+            self.stop_growth(site, verdict.reason)
 
     def stop_growth(self, site: Site, why: str) -> None:
         """Stop our resize, unless something has happened to the pool meanwhile."""
@@ -198,7 +198,8 @@ class ResizingOperator(PoolStageOperator):
         wants_dedicated = Tactic.SPOT_TO_DEDICATED in settings.tactics and pool.current_spot < course.goal.spot
         diagnoses = read_miss(pool, course.request, overrides=settings.verdicts) if course.request else ()
         if is_full(diagnoses) or wants_dedicated:
-            quota = self._quota(site, course, pool)[1]
+            question, there = self._quota(site, course, pool)
+            quota = question.verdict(there)
             prospects = replace(
                 prospects, full_now=quota.kind is QuotaKind.FULL_NOW, room_dedicated=quota.room_dedicated
             )
@@ -212,14 +213,7 @@ class ResizingOperator(PoolStageOperator):
 
     def _end_autoscale(self, site: Site, pool: Pool) -> Pool:
         if site.settings.autoscale is Autoscale.REFUSE:
-            site.fail(
-                OwnershipError(
-                    "The pool scales by a formula, and the spec leaves such pools alone",
-                    resource=site.resource,
-                    answer="autoscale is on",
-                    advice="switch autoscale off, or write resize.autoscale: switch_off into the spec",
-                )
-            )
+            site.fail(scales_by_formula(site.resource))
         self.log.warning("%s scales by a formula: switching autoscale off", site.pool)
         return site.hook.disable_autoscale(*site.where)
 
@@ -248,7 +242,8 @@ class ResizingOperator(PoolStageOperator):
         wanted = next_targets(pool, course)
         if wanted.dedicated <= pool.current_dedicated and wanted.spot <= pool.current_spot:
             self._ask(site, course, pool, wanted, result)
-        question, quota = self._quota(site, course, pool)
+        question, there = self._quota(site, course, pool)
+        quota = question.verdict(there)
         if quota.kind is QuotaKind.NEVER and not site.even_partly:
             site.fail(_error(quota, site))
         if quota.kind not in (QuotaKind.NEVER, QuotaKind.FULL_NOW):
@@ -258,7 +253,7 @@ class ResizingOperator(PoolStageOperator):
             self.log.warning("%s: asking for what fits: %s", site.pool, quota.reason)
             self._ask(site, course, pool, fitting, result)
         if quota.kind is QuotaKind.FULL_NOW:
-            self._await_quota(site, course, pool, question)
+            self._await_quota(site, course, question.to_dict(there))
         error = _error(quota, site)
         if not (
             Tactic.ACCEPT_SHARE in site.settings.tactics
@@ -270,7 +265,7 @@ class ResizingOperator(PoolStageOperator):
         kind = VerdictKind.PARTIAL
         return Verdict(kind=kind, reason=quota.reason, code=Cause.SHORT_OF_QUOTA, advice=quota.advice), course
 
-    def _await_quota(self, site: Site, course: Course, pool: Pool, question: QuotaQuestion) -> None:
+    def _await_quota(self, site: Site, course: Course, question: dict[str, Any]) -> None:
         """Wait for quota that other pools hold; returns when the spec's time for that is over."""
         since = course.quota_since or now()
         left = since + timedelta(minutes=site.settings.quota_wait_minutes) - now()
@@ -279,12 +274,10 @@ class ResizingOperator(PoolStageOperator):
             return
         from golden_pools.triggers.quota import QuotaTrigger
 
-        group, account, _ = site.where
-        arguments = question.to_dict(site.hook.pools(group, account))
-        self.defer_for_pool(QuotaTrigger, site.plan, pool=pool.name, within=left, question=arguments)
+        self.defer_for_pool(QuotaTrigger, site.plan, pool=site.pool, within=left, question=question)
 
-    def _quota(self, site: Site, course: Course, pool: Pool) -> tuple[QuotaQuestion, QuotaVerdict]:
-        """Return what the account's quotas say to the goal beside all other pools, as they are now."""
+    def _quota(self, site: Site, course: Course, pool: Pool) -> tuple[QuotaQuestion, list[Pool]]:
+        """Return what to ask the account's quotas for the goal, and the account's pools as they are now."""
         group, account, _ = site.where
         there = site.hook.pools(group, account)
         current = current_pool(there, site.plan.pool)
@@ -297,7 +290,7 @@ class ResizingOperator(PoolStageOperator):
             targets=course.goal,
             beside=(current.name,) if current and current.name != pool.name else (),
         )
-        return question, question.verdict(there)
+        return question, there
 
     def _ask(
         self, site: Site, course: Course, pool: Pool, targets: Targets, result: Mapping[str, Any] | None
@@ -356,6 +349,19 @@ def outcome(course: Course) -> dict[str, Any]:
 def counts(targets: Targets) -> str:
     """Return node counts in words."""
     return f"{targets.dedicated} dedicated and {targets.spot} Spot nodes"
+
+
+def scales_by_formula(resource: str) -> OwnershipError:
+    """Return the error of a pool that the spec leaves to its formula.
+
+    :param resource: ARM id of the pool
+    """
+    return OwnershipError(
+        "The pool scales by a formula, and the spec leaves such pools alone",
+        resource=resource,
+        answer="autoscale is on",
+        advice="switch autoscale off, or write resize.autoscale: switch_off into the spec",
+    )
 
 
 def _has_size(pool: Pool, course: Course) -> bool:

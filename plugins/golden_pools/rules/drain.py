@@ -14,9 +14,7 @@ from typing import Any, Self
 
 from golden_pools.rules.facts import AllocationState, Pool
 from golden_pools.rules.family import is_deleting
-
-UNSEEN_LIMIT = 5
-"""Observations in a row that may still show the pool as it was before our PATCH."""
+from golden_pools.rules.resize.allocation import UNSEEN_LIMIT
 
 SHORTEST_TIMEOUT = timedelta(minutes=5)
 """Azure refuses a shorter ``resizeTimeout``."""
@@ -114,19 +112,11 @@ def drain_state(pool: Pool | None, drain: Drain, *, unseen: int = UNSEEN_LIMIT) 
         return DrainState.EMPTY
     if not drain.is_ours(pool):
         return DrainState.NOT_SEEN_YET if unseen < UNSEEN_LIMIT else DrainState.ENDED
-    if pool.autoscale or asked_for(pool) != (0, 0):
+    if pool.autoscale or pool.asked_for != (0, 0):
         return DrainState.TAKEN_OVER
     return DrainState.ENDED if steady else DrainState.GOING_ON
 
 
-def asked_for(pool: Pool) -> tuple[int, int]:
-    """Return the dedicated and Spot nodes that the pool was last asked for; a resize going on says it best."""
-    return (
-        pool.target_dedicated if pool.resize_target_dedicated is None else pool.resize_target_dedicated,
-        pool.target_spot if pool.resize_target_spot is None else pool.resize_target_spot,
-    )
-
-
 def is_shrinking_to_zero(pool: Pool) -> bool:
     """Return whether a resize to no nodes goes on."""
-    return pool.allocation_state is not AllocationState.STEADY and not pool.autoscale and asked_for(pool) == (0, 0)
+    return pool.allocation_state is not AllocationState.STEADY and not pool.autoscale and pool.asked_for == (0, 0)

@@ -307,6 +307,14 @@ class Pool:
     identities: tuple[str, ...] = ()  # ids of user-assigned identities
 
     @property
+    def asked_for(self) -> tuple[int, int]:
+        """Dedicated and Spot nodes that the pool was last asked for; what its last resize says is the newest."""
+        return (
+            self.target_dedicated if self.resize_target_dedicated is None else self.resize_target_dedicated,
+            self.target_spot if self.resize_target_spot is None else self.resize_target_spot,
+        )
+
+    @property
     def current_total(self) -> int:
         """All nodes that exist, usable or not."""
         return self.current_dedicated + self.current_spot

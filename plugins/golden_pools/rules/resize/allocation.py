@@ -130,11 +130,7 @@ def _taken_over(pool: Pool, targets: Targets) -> Verdict | None:
             code=Cause.AUTOSCALE_ON,
             advice="decide who steers the pool: switch autoscale off and trigger the run again, or retire the spec",
         )
-    asked = (
-        pool.target_dedicated if pool.resize_target_dedicated is None else pool.resize_target_dedicated,
-        pool.target_spot if pool.resize_target_spot is None else pool.resize_target_spot,
-    )
-    wanted_now = {asked, (pool.target_dedicated, pool.target_spot)}
+    wanted_now = {pool.asked_for, (pool.target_dedicated, pool.target_spot)}
     if wanted_now == {(targets.dedicated, targets.spot)}:
         return None
     others = sorted(wanted_now - {(targets.dedicated, targets.spot)})[0]
