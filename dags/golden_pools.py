@@ -21,6 +21,8 @@ from airflow.sdk import (
 )
 from golden_pools.assets import image_asset, pool_asset
 from golden_pools.forms import node_counts
+from golden_pools.operators.announce import AnnounceImageOperator
+from golden_pools.operators.base import PLAN_TASK_ID, PREFLIGHT_TASK_ID, SOURCE_TASK_ID
 from golden_pools.operators.canary import CanaryPoolOperator, MarkImageOperator, RemoveCanaryOperator
 from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
@@ -34,6 +36,7 @@ from golden_pools.operators.refresh import RefreshPoolOperator
 from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.operators.retirement import TriggerRetirementOperator
 from golden_pools.operators.rollback import ReportRollbackOperator, RestorePoolOperator
+from golden_pools.operators.source import ResolveSourceOperator
 from golden_pools.operators.switch import SwitchPoolOperator
 from golden_pools.retries import DEFAULT_ARGS
 from golden_pools.rules.plan import REFRESH_DAG_PREFIX, refresh_dag_id
@@ -83,14 +86,21 @@ def nightly(spec: PoolSpec) -> CronTriggerTimetable | None:
     return CronTriggerTimetable(spec.schedule.cron, timezone=spec.schedule.timezone, run_immediately=timedelta(0))
 
 
+def source_in_words(spec: PoolSpec) -> str:
+    """Return where the spec's image comes from."""
+    if spec.golden_vm is not None:
+        return f"golden VM {spec.golden_vm.name}"
+    return str(spec.image.source.kind).replace("_", " ")
+
+
 def pool_dag(pool: str, spec: PoolSpec) -> DAG:
     """Return the DAG of one pool."""
     image, batch = image_asset(spec), spec.pool
     with DAG(
         dag_id=refresh_dag_id(pool),
         dag_display_name=pool,
-        description=f"{spec.golden_vm.name} -> image -> Batch pool {batch.account}/{pool}",
-        doc_md=DOC.format(pool=pool, vm=spec.golden_vm.name, account=batch.account),
+        description=f"{source_in_words(spec)} -> image -> Batch pool {batch.account}/{pool}",
+        doc_md=DOC.format(pool=pool, source=source_in_words(spec), account=batch.account),
         schedule=nightly(spec),
         catchup=False,
         max_active_runs=1,
@@ -98,8 +108,13 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
         default_args={**DEFAULT_ARGS, "owner": spec.owner},
         tags=["golden-pools", batch.account],
     ) as dag:
-        plan = PlanRunOperator(task_id="plan", pool_name=pool, doc_md="Spec and form become the run plan.")
-        preflight = PreflightOperator(task_id="preflight", doc_md="Reads only. All findings at once; errors stop here.")
+        plan = PlanRunOperator(task_id=PLAN_TASK_ID, pool_name=pool, doc_md="Spec and form become the run plan.")
+        source = ResolveSourceOperator(
+            task_id=SOURCE_TASK_ID, doc_md="What the image is made from, and whether this run makes one. Reads only."
+        )
+        preflight = PreflightOperator(
+            task_id=PREFLIGHT_TASK_ID, doc_md="Reads only. All findings at once; errors stop here."
+        )
 
         with TaskGroup("image", tooltip="Golden VM to image version"):
             stop = StopGoldenVmOperator(task_id="stop_golden_vm", doc_md="Only with `capture: deallocated`.")
@@ -114,8 +129,6 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
                 task_id="publish",
                 snapshot_task_id=snapshot.task_id,
                 image_task_id=managed_image.task_id,
-                asset=image,
-                outlets=[image],
                 doc_md="Version in the Compute Gallery, replicated to every region of the spec.",
             )
             chain(stop, snapshot, [start, managed_image])
@@ -191,8 +204,15 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
                 switch_task_id=switch.task_id,
                 doc_md="Starts `retire_former_pools` for the pool that was switched away from, if there is one.",
             )
+            announce = AnnounceImageOperator(
+                task_id="announce",
+                record_task_id=record.task_id,
+                asset=image,
+                outlets=[image],
+                doc_md="Only when the version has become good: the event of the image's asset, for followers.",
+            )
             pool_stages: list[BaseOperator] = [refresh, resize, nodes, probe_pool, switch]
-            chain(*pool_stages, record, retire)
+            chain(*pool_stages, record, [announce, retire])
 
         with TaskGroup("rollback", tooltip="Only after a failure: back to the version before"):
             failed_stages = [stage.task_id for stage in pool_stages]
@@ -226,18 +246,18 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             chain(pool_stages, mark)
             chain(restore, regrow, report)
 
-        chain(plan, preflight, stop)
+        chain(plan, source, preflight, stop)
         publish >> canary
         probe >> refresh
     return dag
 
 
 DOC = """\
-### Batch pool `{account}/{pool}` on a fresh image of `{vm}`
+### Batch pool `{account}/{pool}` on a fresh image of {source}
 
 | stage | may be retried or cleared |
 |---|---|
-| plan, preflight | any time; they only read |
+| plan, source, preflight | any time; they only read |
 | image | any time: what this run made is adopted, nothing is made twice; a *new* image needs a new run |
 | canary | any time: a new node is tried; a version that was marked bad needs *force* in a run of its own |
 | pool | any time: the pool is looked at first and brought on from the state it is in |

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from airflow.sdk import Asset
 
-from golden_pools.spec.model import PoolSpec, Publish
+from golden_pools.spec.image import Publish
+from golden_pools.spec.model import PoolSpec
 
 
 def image_asset(spec: PoolSpec) -> Asset:

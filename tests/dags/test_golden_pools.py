@@ -48,6 +48,7 @@ def test_every_sample_spec_makes_a_dag(dag_bag: DagBag) -> None:
 def test_the_stages_stand_in_their_groups(dag: DAG) -> None:
     assert list(dag.task_dict) == [
         "plan",
+        "source",
         "preflight",
         "image.stop_golden_vm",
         "image.snapshot",
@@ -65,6 +66,7 @@ def test_the_stages_stand_in_their_groups(dag: DAG) -> None:
         "pool.switch",
         "pool.record",
         "pool.retire",
+        "pool.announce",
         "rollback.mark_bad",
         "rollback.restore",
         "rollback.resize",
@@ -76,7 +78,8 @@ def test_the_stages_follow_one_another(dag: DAG) -> None:
     back = ["rollback.mark_bad", "rollback.restore"]
     edges = {name: sorted(task.downstream_task_ids) for name, task in dag.task_dict.items()}
     assert edges == {
-        "plan": ["preflight"],
+        "plan": ["source"],
+        "source": ["preflight"],
         "preflight": ["image.stop_golden_vm"],
         "image.stop_golden_vm": ["image.snapshot"],
         "image.snapshot": ["image.managed_image", "image.start_golden_vm"],
@@ -92,7 +95,8 @@ def test_the_stages_follow_one_another(dag: DAG) -> None:
         "pool.nodes": ["pool.probe", *back],
         "pool.probe": ["pool.switch", *back],
         "pool.switch": ["pool.record", *back],
-        "pool.record": ["pool.retire"],
+        "pool.record": ["pool.announce", "pool.retire"],
+        "pool.announce": [],
         "pool.retire": [],
         "rollback.mark_bad": [],
         "rollback.restore": ["rollback.resize"],
@@ -133,8 +137,8 @@ def test_rollback_waits_for_a_failure_and_always_reports(small: DAG) -> None:
 def test_assets_leave_with_the_stages_that_finish_them(small: DAG) -> None:
     outlets = {name: [asset.name for asset in task.outlets] for name, task in small.task_dict.items() if task.outlets}
     assert outlets == {
-        "image.publish": ["golden-image/golden_gallery/small"],
         "pool.record": ["batch-pool/goldenbatch/small"],
+        "pool.announce": ["golden-image/golden_gallery/small"],
     }
 
 

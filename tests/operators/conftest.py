@@ -22,7 +22,9 @@ from golden_pools.operators import base
 from golden_pools.operators.base import pulled
 from golden_pools.retries import RETRIES
 from golden_pools.rules.plan import PARAMS, make_plan
-from golden_pools.spec.model import Capture, PoolSpec
+from golden_pools.rules.source import ImageSource, System, road_of_snapshots
+from golden_pools.spec.model import PoolSpec
+from golden_pools.spec.source import Capture
 from golden_pools.triggers import job, jobs, operation, pool, replication, soak
 
 from include.azure_simulator.clock import Clock
@@ -360,6 +362,8 @@ class Run:
         )
         self.plan = plan
         self.xcoms["plan"] = json.loads(plan.model_dump_json())
+        if plan.existing_version_id is None and self.spec.golden_vm is not None:
+            self.xcoms["source"] = seen_golden_vm(self.spec)
 
     def xcom(self, task_id: str) -> Any:
         """Return what a task returned, as other tasks read it."""
@@ -433,6 +437,15 @@ class Run:
         with pytest.raises(TaskDeferred) as deferred:
             task.execute(self.context(task))
         return deferred.value.trigger
+
+
+def seen_golden_vm(spec: PoolSpec) -> dict[str, Any]:
+    """Return what the stage ``source`` sees of the sample world's golden VM."""
+    system = System(location="westeurope", os_type="Linux", generation="V2")
+    assert spec.golden_vm is not None
+    return ImageSource(
+        builds=True, reason="golden VM golden-vm", road=road_of_snapshots(spec.golden_vm.route, system), system=system
+    ).model_dump(mode="json")
 
 
 @dataclass
@@ -576,4 +589,5 @@ def with_refresh(spec: PoolSpec, **refresh: object) -> PoolSpec:
 
 def left_running(spec: PoolSpec) -> PoolSpec:
     """Return the spec with a golden VM that is not stopped, for tests that begin with the snapshots."""
+    assert spec.golden_vm is not None
     return spec.model_copy(update={"golden_vm": spec.golden_vm.model_copy(update={"capture": Capture.RUNNING})})

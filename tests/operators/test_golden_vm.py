@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.sdk import Asset, BaseOperator
+from airflow.sdk import BaseOperator
 from golden_pools.errors import AzureRefusedError, OwnershipError
 from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
@@ -40,9 +40,7 @@ def managed_image() -> BaseOperator:
 
 
 def publish() -> BaseOperator:
-    return PublishImageVersionOperator(
-        task_id="publish", snapshot_task_id="snapshot", image_task_id="managed_image", asset=Asset(name="image")
-    )
+    return PublishImageVersionOperator(task_id="publish", snapshot_task_id="snapshot", image_task_id="managed_image")
 
 
 def power_state(cloud: Cloud) -> str:
@@ -130,10 +128,6 @@ def snapshots_of(run: Run) -> dict[str, Any]:
     """Return the XCom of the snapshot stage of a VM without data disks."""
     return {
         "golden_vm": "vm",
-        "location": "westeurope",
-        "os_type": "Linux",
-        "generation": "V2",
-        "purchase_plan": None,
         "os": {"disk": "disk", "snapshot": run.plan.snapshot_id(None)},
         "data": [],
     }

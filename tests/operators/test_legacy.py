@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from airflow.sdk import Asset
 from golden_pools.errors import AzureRefusedError
 from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.preflight import PreflightOperator
@@ -55,11 +54,9 @@ def test_todays_azure_refuses_it_with_a_clear_error(cloud: Cloud, run: Run) -> N
 
 def test_nothing_is_published(cloud: Cloud, run: Run) -> None:
     cloud.forget()
-    publish = PublishImageVersionOperator(
-        task_id="publish", snapshot_task_id="snapshot", image_task_id="managed_image", asset=Asset(name="image")
-    )
-    assert run.do(publish)["image"] == run.plan.managed_image_id
-    assert run.events["image"]["managed_image"] == run.plan.managed_image_id
+    publish = PublishImageVersionOperator(task_id="publish", snapshot_task_id="snapshot", image_task_id="managed_image")
+    passport = run.do(publish)
+    assert passport["image"] == passport["managed_image"] == run.plan.managed_image_id
     assert cloud.requests() == []
 
 

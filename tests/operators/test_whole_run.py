@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow.sdk import Asset
+from golden_pools.operators.announce import AnnounceImageOperator
 from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
@@ -10,6 +11,7 @@ from golden_pools.operators.passport import RecordPassportOperator
 from golden_pools.operators.preflight import PreflightOperator
 from golden_pools.operators.refresh import RefreshPoolOperator
 from golden_pools.operators.resize import ResizePoolOperator
+from golden_pools.operators.source import ResolveSourceOperator
 from golden_pools.sensors.pools import PoolNodesSensor
 
 from tests.operators.conftest import Cloud, Run
@@ -21,13 +23,14 @@ def stages(run: Run) -> dict[str, object]:
     """Return the tasks of a run, as the DAG file wires them."""
     pool = run.spec.pool
     return {
+        "source": ResolveSourceOperator(task_id="source"),
         "preflight": PreflightOperator(task_id="preflight"),
         "stop": StopGoldenVmOperator(task_id="stop"),
         "snapshot": SnapshotGoldenVmOperator(task_id="snapshot"),
         "start": StartGoldenVmOperator(task_id="start"),
         "managed_image": CreateManagedImageOperator(task_id="managed_image", snapshot_task_id="snapshot"),
         "publish": PublishImageVersionOperator(
-            task_id="publish", snapshot_task_id="snapshot", image_task_id="managed_image", asset=IMAGE
+            task_id="publish", snapshot_task_id="snapshot", image_task_id="managed_image"
         ),
         "refresh": RefreshPoolOperator(task_id="refresh"),
         "resize": ResizePoolOperator(task_id="resize"),
@@ -44,6 +47,7 @@ def stages(run: Run) -> dict[str, object]:
         "record": RecordPassportOperator(
             task_id="record", publish_task_id="publish", refresh_task_id="refresh", nodes_task_id="nodes", asset=POOL
         ),
+        "announce": AnnounceImageOperator(task_id="announce", record_task_id="record", asset=IMAGE),
     }
 
 

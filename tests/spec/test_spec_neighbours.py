@@ -52,7 +52,7 @@ def test_the_same_name_in_another_resource_group_or_subscription_is_no_fault(two
 
 def test_a_definition_filled_from_two_golden_vms(two: Callable[..., Loaded]) -> None:
     loaded = two([OTHER_TIME], [("definition: farm", "definition: Farm"), ("name: golden-vm", "name: vm2")])
-    text = "fills from another golden VM; allowed: one golden VM per definition"
+    text = "fills from another source; allowed: one source per definition"
     assert_both_bad(
         loaded,
         f"line 8: image.definition: found 'farm', which b.yaml {text}",

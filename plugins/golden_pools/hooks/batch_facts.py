@@ -10,7 +10,8 @@ from typing import Any
 from golden_pools.hooks.compute_facts import Json, dig, vm_size
 from golden_pools.hooks.failures import mask
 from golden_pools.rules import facts
-from golden_pools.spec.model import Deallocation, Pool, Targets, normal_region
+from golden_pools.spec.model import Deallocation, Pool, Targets
+from golden_pools.spec.part import normal_region
 
 DEALLOCATION = {
     Deallocation.REQUEUE: "Requeue",

@@ -11,7 +11,7 @@ from typing import Any
 
 from golden_pools.hooks.failures import mask
 from golden_pools.rules import facts
-from golden_pools.spec.model import normal_region
+from golden_pools.spec.part import normal_region
 
 Json = Mapping[str, Any]
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 PLAN_TASK_ID = "plan"
 """The task whose XCom is the run plan; every other stage reads it there."""
 
+SOURCE_TASK_ID = "source"
+"""The task whose XCom says what the image is made from; every later stage reads it there."""
+
 PREFLIGHT_TASK_ID = "preflight"
 """The task whose XCom holds the findings, and whether the golden VM was running."""
 
@@ -47,14 +50,15 @@ class StageOperator(BaseOperator):
     """
 
     def plan(self, context: Context) -> RunPlan:
-        """Return the run plan that the first task wrote; without one skip the task.
+        """Return the run plan with what the run found of its source; without a plan skip the task.
 
         Tasks that run after a failure, and teardowns, also run after a failure of the first task.
         """
         written = pulled(context, PLAN_TASK_ID)
         if written is None:
             raise AirflowSkipException(f"the run has no plan, so nothing was done: see the log of task {PLAN_TASK_ID}")
-        return RunPlan.model_validate(written)
+        found = pulled(context, SOURCE_TASK_ID)
+        return RunPlan.model_validate({**written, "source": found} if found else written)
 
     def plan_for_writing(self, context: Context) -> RunPlan:
         """Return the run plan, or skip the task where the run only says what it would do."""

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from golden_pools.operators.base import GRACE, PREFLIGHT_TASK_ID, StateStore, pulled
 from golden_pools.operators.golden_vm import ImageStageOperator, check_is_ours
-from golden_pools.rules.facts import PurchasePlan
 from golden_pools.rules.passport import new_passport
 from golden_pools.rules.plan import RunPlan
-from golden_pools.spec.model import Publish
+from golden_pools.spec.image import Publish
 
 if TYPE_CHECKING:
-    from airflow.sdk import Asset, Context
+    from airflow.sdk import Context
 
     from golden_pools.hooks.compute import ComputeHook
     from golden_pools.hooks.operations import PendingOperation
@@ -28,27 +27,16 @@ class PublishImageVersionOperator(ImageStageOperator):
 
     It is excluded from ``latest`` until a pool runs on it: who follows ``latest`` gets no version that is not tried.
 
-    Ends on a worker, because the event of the image's asset, with the passport in it, is sent there.
-
     :param snapshot_task_id: task whose XCom is the snapshot set
     :param image_task_id: task whose XCom is the managed image's ARM id
-    :param asset: the image definition's asset, an outlet of this task
     """
 
     ui_color = "#dfeaf5"
 
-    def __init__(
-        self,
-        *,
-        snapshot_task_id: str,
-        image_task_id: str,
-        asset: Asset,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, snapshot_task_id: str, image_task_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.snapshot_task_id = snapshot_task_id
         self.image_task_id = image_task_id
-        self.asset = asset
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Make definition (if missing) and version, or adopt what this run began before, and wait for replication."""
@@ -57,30 +45,29 @@ class PublishImageVersionOperator(ImageStageOperator):
             self.log.warning("Legacy route: the pool takes the managed image itself, nothing is published")
             return self.published(context)
         with self.compute(plan) as hook:
-            snapshots = pulled(context, self.snapshot_task_id)
             if hook.definition(plan.definition_id) is None:
-                self._make_definition(hook, plan, snapshots)
-            operation = self._start_or_adopt(context, hook, plan, snapshots)
+                self._make_definition(hook, plan)
+            operation = self._start_or_adopt(context, hook, plan)
         if operation is None:
             return self.published(context)
         self._wait_for_replication(plan, operation)
         return None
 
-    def _make_definition(self, hook: ComputeHook, plan: RunPlan, snapshots: Mapping[str, Any]) -> None:
+    def _make_definition(self, hook: ComputeHook, plan: RunPlan) -> None:
         self.log.info("Image definition %s begins", plan.definition_id)
         image = plan.spec.image
         assert image.definition is not None  # the spec asks for it with publish: gallery
-        purchase_plan = snapshots["purchase_plan"]
+        system = plan.system
         operation = hook.begin_definition(
             plan.definition_id,
-            location=snapshots["location"],
-            os_type=snapshots["os_type"],
-            generation=snapshots["generation"],
-            architecture="x64",  # a managed image has no other
+            location=system.location,
+            os_type=system.os_type,
+            generation=system.generation,
+            architecture=system.architecture,
             publisher=image.publisher,
             offer=image.definition[:64],  # Azure's limit
             sku="golden",
-            purchase_plan=PurchasePlan(**purchase_plan) if purchase_plan else None,
+            purchase_plan=system.purchase_plan,
             tags={"golden-pools-pool": plan.pool},
         )
         self.wait_for_operations(plan, [operation], within=timedelta(minutes=30), method_name="definition_made")
@@ -90,9 +77,7 @@ class PublishImageVersionOperator(ImageStageOperator):
         self.raise_failure(context, event)
         return self.execute(context)
 
-    def _start_or_adopt(
-        self, context: Context, hook: ComputeHook, plan: RunPlan, snapshots: Mapping[str, Any]
-    ) -> PendingOperation | None:
+    def _start_or_adopt(self, context: Context, hook: ComputeHook, plan: RunPlan) -> PendingOperation | None:
         """Return the operation to wait for, or None where the version is complete."""
         from golden_pools.hooks.operations import PendingOperation
 
@@ -106,7 +91,7 @@ class PublishImageVersionOperator(ImageStageOperator):
             if there.provisioning_state != "Failed" and there.aggregated_state != "Failed":
                 watch = {"what": f"publish version {there.name}", "resource_id": there.id, "token": None}
                 return PendingOperation.from_dict(store.read().get("operation", watch))
-        replicas = plan.replicas(snapshots["location"])
+        replicas = plan.replicas(plan.system.location)
         self.log.info(
             "Image version %s begins, replicas: %s",
             plan.version_name,
@@ -114,7 +99,7 @@ class PublishImageVersionOperator(ImageStageOperator):
         )
         operation = hook.begin_image_version(
             plan.version_id,
-            location=snapshots["location"],
+            location=plan.system.location,
             source_id=pulled(context, self.image_task_id),
             target_regions=replicas,
             tags=plan.tags,
@@ -138,7 +123,7 @@ class PublishImageVersionOperator(ImageStageOperator):
         )
 
     def published(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Send the asset event with the passport, and return the passport."""
+        """Return the passport of the version."""
         self.raise_failure(context, event)
         plan = self.plan(context)
         passport = new_passport(
@@ -147,6 +132,5 @@ class PublishImageVersionOperator(ImageStageOperator):
             managed_image=pulled(context, self.image_task_id),
             findings=pulled(context, PREFLIGHT_TASK_ID)["findings"],
         )
-        context["outlet_events"][self.asset].extra = passport
         self.log.info("Published %s", plan.image_id)
         return passport

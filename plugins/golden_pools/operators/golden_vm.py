@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from golden_pools.errors import OwnershipError
 from golden_pools.operators.base import PREFLIGHT_TASK_ID, StageOperator, StateStore, pulled
 from golden_pools.rules.facts import PowerState
 from golden_pools.rules.plan import RunPlan, made_by, owner_of
-from golden_pools.spec.model import Capture
+from golden_pools.spec.source import Capture
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -36,7 +36,8 @@ class ImageStageOperator(StageOperator):
         """Return the run plan, or skip."""
         plan = self.plan_for_writing(context)
         if not plan.builds_image:
-            raise AirflowSkipException(f"the run uses the existing version {plan.existing_version_id}")
+            why = f": {plan.source.reason}" if plan.source else ""
+            raise AirflowSkipException(f"the run uses the existing version {plan.version_id}{why}")
         return plan
 
 
@@ -50,7 +51,7 @@ class StopGoldenVmOperator(ImageStageOperator):
         from golden_pools.hooks.operations import PendingOperation
 
         plan = self.plan_for_building(context)
-        vm = plan.spec.golden_vm
+        vm = plan.golden_vm
         if vm.capture is not Capture.DEALLOCATED:
             self.log.info("Golden VM %s stays as it is (capture: %s)", vm.name, vm.capture)
             return
@@ -79,7 +80,7 @@ class StartGoldenVmOperator(StageOperator):
         if not seen_before or not seen_before["golden_vm_was_running"]:
             raise AirflowSkipException("the golden VM was not running before this run, or the run did not get that far")
         plan = self.plan_for_writing(context)
-        vm = plan.spec.golden_vm
+        vm = plan.golden_vm
         if vm.capture is not Capture.DEALLOCATED:
             raise AirflowSkipException(f"this run does not stop the golden VM (capture: {vm.capture})")
         with self.compute(plan) as hook:
@@ -104,7 +105,7 @@ class SnapshotGoldenVmOperator(ImageStageOperator):
         plan = self.plan_for_building(context)
         store = StateStore(context, plan.stem)
         with self.compute(plan) as hook:
-            vm = hook.golden_vm(plan.spec.golden_vm.resource_group, plan.spec.golden_vm.name)
+            vm = hook.golden_vm(plan.golden_vm.resource_group, plan.golden_vm.name)
             tokens = store.read()
             pending = []
             for disk in vm.disks:
@@ -124,7 +125,7 @@ class SnapshotGoldenVmOperator(ImageStageOperator):
     ) -> PendingOperation | None:
         from golden_pools.hooks.operations import PendingOperation
 
-        group, name = plan.spec.image.resource_group, plan.snapshot_name(disk.lun)
+        group, name = plan.image_group, plan.snapshot_name(disk.lun)
         there = hook.snapshot(group, name)
         if there is not None:
             check_snapshot_is_ours(plan, disk, there)
@@ -143,13 +144,9 @@ class SnapshotGoldenVmOperator(ImageStageOperator):
 
 
 def snapshot_set(plan: RunPlan, vm: GoldenVm) -> dict[str, Any]:
-    """Return the snapshot set as JSON: ids by LUN, and what the managed image has to say about the system."""
+    """Return the snapshot set as JSON: ids of disks and snapshots by LUN."""
     return {
         "golden_vm": vm.id,
-        "location": vm.location,
-        "os_type": vm.os_disk.os_type or vm.os_type,
-        "generation": vm.generation,
-        "purchase_plan": asdict(vm.plan) if vm.plan else None,
         "os": {"disk": vm.os_disk.id, "snapshot": plan.snapshot_id(None)},
         "data": [
             {"lun": disk.lun, "disk": disk.id, "snapshot": plan.snapshot_id(disk.lun), "caching": disk.caching}
@@ -163,7 +160,7 @@ def check_is_at_rest(plan: RunPlan, vm: GoldenVm) -> None:
 
     :raises OwnershipError: somebody started it after this run had stopped it
     """
-    if plan.spec.golden_vm.capture is Capture.DEALLOCATED and vm.power_state is not PowerState.DEALLOCATED:
+    if plan.golden_vm.capture is Capture.DEALLOCATED and vm.power_state is not PowerState.DEALLOCATED:
         raise OwnershipError(
             "The golden VM is not at rest any more",
             resource=vm.id,

@@ -33,7 +33,7 @@ class CreateManagedImageOperator(ImageStageOperator):
 
         plan = self.plan_for_building(context)
         snapshots = pulled(context, self.snapshot_task_id)
-        group, name = plan.spec.image.resource_group, plan.managed_image_name
+        group, name = plan.image_group, plan.managed_image_name
         store = StateStore(context, plan.stem)
         with self.compute(plan) as hook:
             there = hook.managed_image(group, name)
@@ -50,9 +50,9 @@ class CreateManagedImageOperator(ImageStageOperator):
                 operation = hook.begin_managed_image(
                     group,
                     name,
-                    location=snapshots["location"],
-                    os_type=snapshots["os_type"],
-                    generation=snapshots["generation"],
+                    location=plan.system.location,
+                    os_type=plan.system.os_type,
+                    generation=plan.system.generation,
                     os_snapshot_id=snapshots["os"]["snapshot"],
                     data_snapshots={data["lun"]: data["snapshot"] for data in snapshots["data"]},
                     tags=plan.tags,

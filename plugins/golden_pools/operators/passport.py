@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from golden_pools.operators.base import MARK_TIME, PREFLIGHT_TASK_ID, StageOperator, pulled
+from golden_pools.operators.base import MARK_TIME, PREFLIGHT_TASK_ID, StageOperator, StateStore, pulled
 from golden_pools.rules.passport import new_passport, with_pool, with_probes
-from golden_pools.rules.plan import ImageVerdict, RunPlan, is_made_by_a_run, verdict_tags
+from golden_pools.rules.plan import ImageVerdict, RunPlan, is_made_by_a_run, is_marked, verdict_tags
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
@@ -50,12 +50,19 @@ class RecordPassportOperator(StageOperator):
         plan = self.plan_for_writing(context)
         if plan.is_versioned:
             self._mark_good(context, plan)
+        elif plan.builds_image:
+            self._store(context, plan).keep(became_good=True)
         return self.record(context)
+
+    def _store(self, context: Context, plan: RunPlan) -> StateStore:
+        return StateStore(context, plan.image_id)
 
     def _mark_good(self, context: Context, plan: RunPlan) -> None:
         pool = pulled(context, self.refresh_task_id)["pool"]
         with self.compute(plan) as hook:
             version = hook.image_version(plan.version_id)
+            if version is not None and not is_marked(version.tags, ImageVerdict.GOOD):
+                self._store(context, plan).keep(became_good=True)
             stays_excluded = version is not None and version.exclude_from_latest and not is_made_by_a_run(version.tags)
             operation = hook.mark_version(
                 plan.version_id,
@@ -83,6 +90,7 @@ class RecordPassportOperator(StageOperator):
             refresh=pulled(context, self.refresh_task_id),
             nodes=pulled(context, self.nodes_task_id),
         )
+        passport["became_good"] = bool(self._store(context, plan).read().get("became_good"))
         context["outlet_events"][self.asset].extra = passport
         self.log.info("Pool %s is on %s", passport["pools"][-1]["name"], passport["image"])
         return passport

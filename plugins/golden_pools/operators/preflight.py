@@ -94,9 +94,10 @@ def observe(plan: RunPlan, compute: ComputeHook, batch: BatchHook) -> Observatio
                     refused[lookup] = error.answer or str(error)
 
     with compute, batch:
-        group, account, vm = spec.pool.resource_group, spec.pool.account, spec.golden_vm
-        look(Lookup.GOLDEN_VM, "golden_vm", lambda: compute.golden_vm(vm.resource_group, vm.name))
-        look(Lookup.GALLERY, "gallery", lambda: compute.gallery(spec.image.resource_group, spec.image.gallery or ""))
+        group, account = spec.pool.resource_group, spec.pool.account
+        if (vm := plan.vm) is not None:
+            look(Lookup.GOLDEN_VM, "golden_vm", lambda: compute.golden_vm(vm.resource_group, vm.name))
+        look(Lookup.GALLERY, "gallery", lambda: compute.gallery(plan.image_group, spec.image.gallery or ""))
         look(Lookup.DEFINITION, "definition", lambda: compute.definition(plan.version_id.rsplit("/versions/")[0]))
         look(Lookup.IMAGE_VERSION, "image_version", lambda: compute.image_version(plan.version_id))
         look(Lookup.ACCOUNT, "account", lambda: batch.account(group, account))

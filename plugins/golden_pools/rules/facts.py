@@ -134,6 +134,11 @@ class GalleryDefinition:
     features: Mapping[str, str] = field(default_factory=dict)
     purchase_plan: PurchasePlan | None = None
 
+    @property
+    def disk_controllers(self) -> str:
+        """What the feature ``DiskControllerTypes`` says, such as ``SCSI, NVMe``; empty: SCSI alone."""
+        return {name.casefold(): value for name, value in self.features.items()}.get("diskcontrollertypes", "")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:

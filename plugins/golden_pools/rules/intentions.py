@@ -11,7 +11,9 @@ from golden_pools.rules.plan import ImageVerdict, RunPlan, is_marked
 from golden_pools.rules.preflight import Observations
 from golden_pools.rules.refresh import Seen, Step, StepKind, needs_empty_pool, refresh_step
 from golden_pools.rules.resize import at_target
-from golden_pools.spec.model import Capture, DrainFallback, Publish
+from golden_pools.spec.image import Publish
+from golden_pools.spec.model import DrainFallback
+from golden_pools.spec.source import Capture
 
 MAKES_ANEW = (StepKind.CREATE, StepKind.DELETE, StepKind.GONE)
 """First steps of a refresh that makes a pool, and does not change one."""
@@ -48,7 +50,7 @@ def intentions(plan: RunPlan, seen: Observations) -> list[Action]:
 
 
 def _image(plan: RunPlan, seen: Observations, vm: GoldenVm) -> Iterator[Action]:
-    stops = plan.spec.golden_vm.capture is Capture.DEALLOCATED and vm.power_state is not PowerState.DEALLOCATED
+    stops = plan.golden_vm.capture is Capture.DEALLOCATED and vm.power_state is not PowerState.DEALLOCATED
     if stops:
         yield Action("stop_golden_vm", "deallocate", vm.id)
     for disk in vm.disks:

@@ -18,8 +18,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from golden_pools.errors import RunConfError
 from golden_pools.rules.family import LONGEST_ID
 from golden_pools.rules.scale import targets_at
+from golden_pools.rules.source import ImageSource, Road, System
+from golden_pools.spec.image import Publish
 from golden_pools.spec.limits import largest_targets, limit_faults
-from golden_pools.spec.model import Image, PoolSpec, Publish, Strategy, Targets, normal_region
+from golden_pools.spec.model import PoolSpec, Strategy, Targets
+from golden_pools.spec.part import normal_region
+from golden_pools.spec.source import GeneralizedVm, GoldenVm
 
 PARAMS = ("dedicated", "spot", "refresh_strategy", "image_version", "force", "plan_only")
 """Keys of the manual trigger's form, and the only keys that a run's conf may have."""
@@ -62,7 +66,8 @@ class RunPlan(BaseModel):
     """What one run is going to do, and to which resources.
 
     ``stamp`` is the moment the run began (aware, UTC): names and the version number come from it.
-    ``existing_version_id`` is set where the run uses a version that is there instead of building one.
+    ``existing_version_id`` is set where whoever triggered the run asked for a version that is there.
+    ``source`` is what the run's own look at the image's source found; None before it has looked.
     ``force`` is what only a person may ask for: recreating a pool that has active jobs, or a version marked bad.
     ``largest`` are the targets with the most nodes that the spec or this run ever says: an image that is made at night
     carries the day's pool. ``why`` is the reason for a resize, as its form or its schedule says.
@@ -77,6 +82,7 @@ class RunPlan(BaseModel):
     stamp: AwareDatetime
     plan_only: bool
     existing_version_id: str | None
+    source: ImageSource | None = None
     force: bool = False
     why: str = ""
     largest: Targets
@@ -89,8 +95,39 @@ class RunPlan(BaseModel):
 
     @property
     def builds_image(self) -> bool:
-        """Whether the image group runs."""
-        return self.existing_version_id is None
+        """Whether the run makes an image, instead of using a version that is there."""
+        return self.existing_version_id is None and (self.source is None or self.source.builds)
+
+    @property
+    def golden_vm(self) -> GoldenVm:
+        """The spec's golden VM, where that is the image's source."""
+        assert self.spec.golden_vm is not None, "the spec has another source"
+        return self.spec.golden_vm
+
+    @property
+    def vm(self) -> GoldenVm | GeneralizedVm | None:
+        """The VM that is captured, where one is."""
+        return self.spec.golden_vm or self.spec.image.source.generalized_vm
+
+    @property
+    def image_group(self) -> str:
+        """Resource group of what the run makes of an image."""
+        assert self.spec.image.resource_group is not None, "the spec makes no images"
+        return self.spec.image.resource_group
+
+    @property
+    def road(self) -> Road:
+        """What the version is made from, where the run makes one."""
+        assert self.source is not None, "asked before the source was looked at"
+        assert self.source.road is not None, "the run makes no version"
+        return self.source.road
+
+    @property
+    def system(self) -> System:
+        """What is on the disks of the image."""
+        assert self.source is not None, "asked before the source was looked at"
+        assert self.source.system is not None, "preflight refuses a source that cannot be read"
+        return self.source.system
 
     @property
     def stem(self) -> str:
@@ -123,10 +160,8 @@ class RunPlan(BaseModel):
         return f"{stamp.year}.{stamp.month}{stamp:%d}.{int(f'{stamp:%H%M%S}')}"
 
     def _compute_id(self, kind: str, name: str) -> str:
-        group = self.spec.image.resource_group
-        return (
-            f"/subscriptions/{self.spec.subscription}/resourceGroups/{group}/providers/Microsoft.Compute/{kind}/{name}"
-        )
+        group = f"/subscriptions/{self.spec.subscription}/resourceGroups/{self.image_group}"
+        return f"{group}/providers/Microsoft.Compute/{kind}/{name}"
 
     def snapshot_id(self, lun: int | None) -> str:
         """Return the ARM id of a snapshot of this run."""
@@ -145,7 +180,8 @@ class RunPlan(BaseModel):
     @property
     def version_id(self) -> str:
         """ARM id of the version that the pool is to run on, built by this run or given."""
-        return self.existing_version_id or f"{self.definition_id}/versions/{self.version_name}"
+        used = self.existing_version_id or (self.source.version_id if self.source else None)
+        return used or f"{self.definition_id}/versions/{self.version_name}"
 
     @property
     def image_id(self) -> str:
@@ -195,7 +231,9 @@ def refresh_dag_id(pool: str) -> str:
 
 def definition_id(spec: PoolSpec) -> str:
     """Return the ARM id of a spec's image definition."""
-    image: Image = spec.image
+    image, existing = spec.image, spec.image.source.image_version
+    if existing is not None:
+        return existing.id.partition("/versions/")[0]
     return (
         f"/subscriptions/{spec.subscription}/resourceGroups/{image.resource_group}"
         f"/providers/Microsoft.Compute/galleries/{image.gallery}/images/{image.definition}"

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from golden_pools.spec.document import Location, Remark
 from golden_pools.spec.faults import model_faults
-from golden_pools.spec.model import MOST_DEDICATED_NODES, Pool, PoolSpec, Publish, Targets
+from golden_pools.spec.image import Publish
+from golden_pools.spec.model import MOST_DEDICATED_NODES, Pool, PoolSpec, Targets
 
 SURE_DEDICATED_NODES = 2000
 """Dedicated nodes on one custom image that all of Microsoft's pages grant."""

@@ -15,12 +15,11 @@ import re
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated
 from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     StrictBool,
@@ -32,6 +31,9 @@ from pydantic import (
 )
 
 from golden_pools.spec import names
+from golden_pools.spec.image import Image, Prices, Retention
+from golden_pools.spec.part import Part, ResourceGroupName
+from golden_pools.spec.source import GoldenVm, SourceKind
 from golden_pools.spec.suggest import did_you_mean
 
 NODES_PER_REPLICA = 300
@@ -45,157 +47,6 @@ MOST_SPOT_NODES = 1000
 
 MOST_COMMUNICATING_NODES = 100
 """Nodes of a pool with inter-node communication in a Batch-service account ("Batch service quotas and limits")."""
-
-ResourceGroupName = Annotated[str, StringConstraints(pattern=names.RESOURCE_GROUP)]
-RegionName = Annotated[str, StringConstraints(pattern=names.REGION)]
-Replicas = Literal["auto"] | Annotated[StrictInt, Field(ge=1, le=100)]
-
-
-class Part(BaseModel):
-    """A part of the spec: unknown keys are faults, values do not change after loading."""
-
-    # A validator is built when it is first used: all of them take 8 MB, and a triggerer uses hardly any.
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class Capture(StrEnum):
-    """In which state the golden VM's disks are copied."""
-
-    DEALLOCATED = "deallocated"
-    RUNNING = "running"
-
-
-class GoldenVm(Part):
-    """The VM whose disks become the image."""
-
-    resource_group: ResourceGroupName = Field(description="Resource group of the VM.", examples=["golden"])
-    name: Annotated[str, StringConstraints(pattern=names.VM_NAME)] = Field(
-        description="Name of the VM.", examples=["golden-vm"]
-    )
-    generalized: StrictBool = Field(
-        default=False,
-        description=(
-            "You assert that the guest is generalized (sysprep, waagent -deprovision+user). ARM cannot see it; without "
-            "this, Azure's own flag or the tag `golden.generalized=true` on the VM, preflight refuses."
-        ),
-    )
-    capture: Capture = Field(
-        default=Capture.DEALLOCATED,
-        description=(
-            "`deallocated` stops a running VM for the snapshots and starts it again: all disks show one moment. "
-            "`running` leaves it alone: each disk is crash-consistent by itself only."
-        ),
-    )
-    allowed_extensions: tuple[str, ...] = Field(
-        default=(),
-        description="Names of VM extensions that preflight tolerates; Batch may clash with any.",
-        examples=[["AzureMonitorLinuxAgent"]],
-    )
-
-
-class Publish(StrEnum):
-    """Where the pool takes its image from."""
-
-    GALLERY = "gallery"
-    MANAGED_IMAGE = "managed_image"
-
-
-class TargetRegion(Part):
-    """One region that gets replicas of the image version."""
-
-    name: RegionName = Field(description="Name of the region.", examples=["northeurope"])
-    replicas: Replicas = Field(
-        default="auto", description="Replicas in this region; `auto` is one per 300 nodes of the pool's targets."
-    )
-
-
-class Image(Part):
-    """The managed image and the gallery version made from it."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "if": {"properties": {"publish": {"const": "managed_image"}}, "required": ["publish"]},
-            "then": {"properties": {"legacy_direct_pool": {"const": True}}, "required": ["legacy_direct_pool"]},
-            "else": {
-                "properties": {
-                    "gallery": {"type": "string"},
-                    "definition": {"type": "string"},
-                    "legacy_direct_pool": {"const": False},
-                },
-                "required": ["gallery", "definition"],
-            },
-        }
-    )
-
-    resource_group: ResourceGroupName = Field(
-        description="Resource group of the snapshots, the managed image and the gallery.", examples=["images"]
-    )
-    name: Annotated[str, StringConstraints(pattern=names.IMAGE_STEM)] | None = Field(
-        default=None,
-        description="Stem of the snapshots' and managed images' names; the pool's name if absent.",
-        examples=["render-farm"],
-    )
-    publish: Publish = Field(
-        default=Publish.GALLERY,
-        description="`gallery`, or `managed_image`: the direct pool that Azure retired on 2026-03-31.",
-    )
-    legacy_direct_pool: StrictBool = Field(
-        default=False,
-        validate_default=True,
-        description="Must be true for `publish: managed_image`, so that nobody takes that road unawares.",
-    )
-    gallery: Annotated[str, StringConstraints(pattern=names.GALLERY)] | None = Field(
-        default=None,
-        validate_default=True,
-        description="Azure Compute Gallery; it must exist. Needed with `publish: gallery`.",
-        examples=["golden_gallery"],
-    )
-    definition: Annotated[str, StringConstraints(pattern=names.DEFINITION)] | None = Field(
-        default=None,
-        validate_default=True,
-        description=(
-            "Image definition; made with explicit generation and security type if missing. "
-            "Needed with `publish: gallery`."
-        ),
-        examples=["render-farm"],
-    )
-    publisher: Annotated[str, StringConstraints(pattern=names.PUBLISHER)] = Field(
-        default="GoldenPools", description="Publisher of a definition that has to be made."
-    )
-    target_regions: tuple[TargetRegion, ...] = Field(
-        default=(), description="Regions besides the golden VM's own, which always gets replicas."
-    )
-    replicas: Replicas = Field(
-        default="auto", description="Replicas in the golden VM's own region; `auto` is one per 300 nodes."
-    )
-
-    @field_validator("legacy_direct_pool")
-    @classmethod
-    def _legacy_is_deliberate(cls, legacy: bool, info: ValidationInfo) -> bool:
-        publish = info.data.get("publish")
-        if publish is Publish.MANAGED_IMAGE and not legacy:
-            raise ValueError(
-                "true with publish: managed_image, if your account still takes the pools that Azure retired on "
-                "2026-03-31; otherwise use publish: gallery"
-            )
-        if publish is Publish.GALLERY and legacy:
-            raise ValueError("true only with publish: managed_image")
-        return legacy
-
-    @field_validator("gallery", "definition")
-    @classmethod
-    def _gallery_is_complete(cls, name: str | None, info: ValidationInfo) -> str | None:
-        if name is None and info.data.get("publish") is Publish.GALLERY:
-            raise ValueError("a name; publish: gallery needs gallery and definition")
-        return name
-
-    @field_validator("target_regions")
-    @classmethod
-    def _regions_once(cls, regions: tuple[TargetRegion, ...]) -> tuple[TargetRegion, ...]:
-        compared = [normal_region(region.name) for region in regions]
-        if twice := sorted({name for name in compared if compared.count(name) > 1}):
-            raise ValueError(f"each region once, but {', '.join(twice)} stands more than once")
-        return regions
 
 
 class Targets(Part):
@@ -634,6 +485,29 @@ def _valid_cron(cron: str) -> str:
 class PoolSpec(Part):
     """Everything a team says about one pool."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {
+                "properties": {
+                    "image": {
+                        "properties": {
+                            "source": {
+                                "anyOf": [
+                                    {"required": [kind.value], "properties": {kind.value: {"type": "object"}}}
+                                    for kind in SourceKind
+                                    if kind is not SourceKind.GOLDEN_VM
+                                ]
+                            }
+                        },
+                        "required": ["source"],
+                    }
+                }
+            },
+            "then": {"properties": {"golden_vm": {"type": "null"}}},
+            "else": {"required": ["golden_vm"], "properties": {"golden_vm": {"type": "object"}}},
+        }
+    )
+
     connection: Annotated[str, StringConstraints(pattern=names.CONNECTION)] = Field(
         default="azure_default", description="Airflow connection of type `azure`."
     )
@@ -642,8 +516,12 @@ class PoolSpec(Part):
         examples=["11111111-1111-1111-1111-111111111111"],
     )
     owner: str = Field(default="data-team", min_length=1, description="Owner shown in Airflow.")
-    golden_vm: GoldenVm
     image: Image
+    golden_vm: GoldenVm | None = Field(
+        default=None,
+        validate_default=True,
+        description="The VM whose disks become the image; needed where `image.source` names no other source.",
+    )
     pool: Pool
     canary: Canary = Canary()
     refresh: Refresh = Refresh()
@@ -656,6 +534,22 @@ class PoolSpec(Part):
             "for the nightly run too, instead of `pool.targets`."
         ),
     )
+
+    retention: Retention = Retention()
+    prices: Prices = Prices()
+
+    @field_validator("golden_vm")
+    @classmethod
+    def _golden_vm_is_the_source(cls, vm: GoldenVm | None, info: ValidationInfo) -> GoldenVm | None:
+        image = info.data.get("image")
+        if image is None:
+            return vm
+        kind = image.source.kind
+        if vm is None and kind is SourceKind.GOLDEN_VM:
+            raise ValueError("a mapping with resource_group and name, or another source in image.source")
+        if vm is not None and kind is not SourceKind.GOLDEN_VM:
+            raise ValueError(f"nothing, since the image comes from image.source.{kind}")
+        return vm
 
     @field_validator("resize")
     @classmethod
@@ -699,8 +593,3 @@ _MEANS_ANOTHER_TIME_EACH_TIME = re.compile(r"\b[HR]\b", re.IGNORECASE)
 def _timezones() -> frozenset[str]:
     """All IANA zones; the first look goes through the file system."""
     return frozenset(available_timezones())
-
-
-def normal_region(name: str) -> str:
-    """Return a region's name as Azure compares it: ``West Europe`` and ``westeurope`` are one."""
-    return name.replace(" ", "").lower()

@@ -32,6 +32,16 @@ IDENTITY_ID = (
     r"^/subscriptions/[^/]+/resource[Gg]roups/[^/]+/providers/[Mm]icrosoft\.[Mm]anaged[Ii]dentity"
     r"/user[Aa]ssigned[Ii]dentities/[^/]+$"
 )
+BATCH_ACCOUNT_ID = (
+    r"^/subscriptions/[^/]+/resource[Gg]roups/[^/]+/providers/[Mm]icrosoft\.[Bb]atch/batch[Aa]ccounts/[^/]+$"
+)
+VERSION_OR_DEFINITION_ID = (
+    r"^/subscriptions/[^/]+/resource[Gg]roups/[^/]+/providers/[Mm]icrosoft\.[Cc]ompute"
+    r"/galleries/[^/]+/images/[^/]+(/versions/[0-9]{1,10}\.[0-9]{1,10}\.[0-9]{1,10})?$"
+)
+# A signature in the query would be a secret, so none is taken.
+VHD_URI = r"^https://[a-z0-9]{3,24}\.blob\.[a-z0-9.-]+/[^?#\s]+\.vhd$"
+CURRENCY = r"^[A-Z]{3}$"
 CONNECTION = r"^[A-Za-z0-9_.-]+$"
 PROBE = r"^[A-Za-z0-9_-]{1,56}$"
 
@@ -56,6 +66,16 @@ PATTERN_IN_WORDS = {
     IDENTITY_ID: (
         "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>"
     ),
+    BATCH_ACCOUNT_ID: ("/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.Batch/batchAccounts/<account>"),
+    VERSION_OR_DEFINITION_ID: (
+        "/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.Compute/galleries/<gallery>/images/<definition>"
+        ", with /versions/<Major.Minor.Patch> or without"
+    ),
+    VHD_URI: (
+        "the address of a page blob without a signature, such as "
+        "https://goldenvhds.blob.core.windows.net/vhds/golden.vhd"
+    ),
+    CURRENCY: "three capital letters, such as EUR",
     CONNECTION: "letters, digits, _ . and -",
     PROBE: "1 to 56 letters, digits, dashes and underscores",
 }

@@ -7,7 +7,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from golden_pools.spec.document import Remark, quoted
-from golden_pools.spec.model import MOST_DEDICATED_NODES, MOST_SPOT_NODES, PoolSpec, Publish
+from golden_pools.spec.image import Publish
+from golden_pools.spec.model import MOST_DEDICATED_NODES, MOST_SPOT_NODES, PoolSpec
 
 Specs: TypeAlias = Mapping[str, PoolSpec]
 Faults: TypeAlias = dict[str, list[Remark]]
@@ -25,19 +26,19 @@ def neighbour_faults(specs: Specs) -> Faults:
             )
             faults[pool].append(Remark(("image", "name"), text))
     for pools in _groups(specs, _image_definition):
-        _one_golden_vm(specs, pools, faults)
+        _one_source(specs, pools, faults)
         _nodes_within_limits(specs, pools, faults)
         _one_build_at_a_time(specs, pools, faults)
     return dict(faults)
 
 
-def _one_golden_vm(specs: Specs, pools: Sequence[str], faults: Faults) -> None:
+def _one_source(specs: Specs, pools: Sequence[str], faults: Faults) -> None:
     """A definition holds the versions of one machine: whoever takes the newest must get what it expects."""
-    if len({_golden_vm(specs[pool]) for pool in pools}) == 1:
+    if len({_source(specs[pool]) for pool in pools}) == 1:
         return
     for pool, others in _each(pools):
         definition = quoted(str(specs[pool].image.definition))
-        text = f"found {definition}, which {others} fills from another golden VM; allowed: one golden VM per definition"
+        text = f"found {definition}, which {others} fills from another source; allowed: one source per definition"
         faults[pool].append(Remark(("image", "definition"), text))
 
 
@@ -67,16 +68,18 @@ def _one_build_at_a_time(specs: Specs, pools: Sequence[str], faults: Faults) -> 
 
 
 def _names_of_snapshots(pool: str, spec: PoolSpec) -> Hashable:
-    return spec.subscription, spec.image.resource_group.lower(), (spec.image.name or pool).lower()
+    if not spec.image.source.kind.makes_images:
+        return None
+    return spec.subscription, str(spec.image.resource_group).lower(), (spec.image.name or pool).lower()
 
 
 def _image_definition(_: str, spec: PoolSpec) -> Hashable:
     image = spec.image
-    if image.publish is not Publish.GALLERY:
+    if image.publish is not Publish.GALLERY or not image.source.kind.makes_images:
         return None
     return (
         spec.subscription,
-        image.resource_group.lower(),
+        str(image.resource_group).lower(),
         str(image.gallery).lower(),
         str(image.definition).lower(),
     )
@@ -86,7 +89,9 @@ def _starts(_: str, spec: PoolSpec) -> Hashable:
     return (*spec.schedule.cron.split(), spec.schedule.timezone) if spec.schedule else None
 
 
-def _golden_vm(spec: PoolSpec) -> Hashable:
+def _source(spec: PoolSpec) -> Hashable:
+    if spec.golden_vm is None:
+        return spec.subscription, spec.image.source.model_dump_json().lower()
     return spec.subscription, spec.golden_vm.resource_group.lower(), spec.golden_vm.name.lower()
 
 

@@ -30,7 +30,8 @@ from golden_pools.rules.preflight.commands import Commands
 from golden_pools.rules.preflight.findings import Finding, Level
 from golden_pools.rules.quota import known_sizes
 from golden_pools.rules.refresh import drift
-from golden_pools.spec.model import Publish, Strategy
+from golden_pools.spec.image import Publish
+from golden_pools.spec.model import Strategy
 
 Found = TypeVar("Found")
 
@@ -93,9 +94,10 @@ def lookups(plan: RunPlan) -> frozenset[Lookup]:
     }
     if not plan.builds_image:
         return frozenset(always | {Lookup.IMAGE_VERSION, Lookup.DEFINITION})
+    captured = {Lookup.GOLDEN_VM} if plan.vm is not None else set()
     if plan.spec.image.publish is Publish.MANAGED_IMAGE:
-        return frozenset(always | {Lookup.GOLDEN_VM})
-    return frozenset(always | {Lookup.GOLDEN_VM, Lookup.GALLERY, Lookup.DEFINITION})
+        return frozenset(always | captured)
+    return frozenset(always | captured | {Lookup.GALLERY, Lookup.DEFINITION})
 
 
 def _found(value: Found | None) -> Found:

@@ -6,7 +6,8 @@ import shlex
 from dataclasses import dataclass
 
 from golden_pools.rules.plan import RunPlan
-from golden_pools.spec.model import normal_region
+from golden_pools.spec.part import normal_region
+from golden_pools.spec.source import GeneralizedVm, GoldenVm
 
 
 def _with(command: str, query: str) -> str:
@@ -26,22 +27,27 @@ class Commands:
     def _group(self, name: str) -> str:
         return f"{self._subscription} --resource-group {shlex.quote(name)}"  # a group's name may have parentheses
 
+    @property
+    def _vm(self) -> GoldenVm | GeneralizedVm:
+        assert self.plan.vm is not None, "the spec's source has no VM"
+        return self.plan.vm
+
     def vm(self, query: str = "") -> str:
-        """Show the golden VM."""
-        vm = self.plan.spec.golden_vm
+        """Show the VM that is captured."""
+        vm = self._vm
         return _with(f"az vm show {self._group(vm.resource_group)} --name {vm.name}", query)
 
     def vm_status(self) -> str:
-        """Show the golden VM's instance view: power state, provisioning, generalized flag."""
-        vm = self.plan.spec.golden_vm
+        """Show its instance view: power state, provisioning, generalized flag."""
+        vm = self._vm
         return _with(
             f"az vm get-instance-view {self._group(vm.resource_group)} --name {vm.name}",
             "instanceView.statuses[].code",
         )
 
     def vm_extensions(self) -> str:
-        """List the golden VM's extensions."""
-        vm = self.plan.spec.golden_vm
+        """List its extensions."""
+        vm = self._vm
         return _with(
             f"az vm extension list {self._group(vm.resource_group)} --vm-name {vm.name}",
             "[].name",
@@ -57,7 +63,7 @@ class Commands:
         """Show the gallery."""
         image = self.plan.spec.image
         return _with(
-            f"az sig show {self._group(image.resource_group)} --gallery-name {image.gallery}",
+            f"az sig show {self._group(self.plan.image_group)} --gallery-name {image.gallery}",
             "",
         )
 

@@ -21,9 +21,9 @@ def gallery_exists(case: Case) -> Iterator[Finding]:
     if case.seen.gallery is None:
         image = case.plan.spec.image
         yield case.error(
-            f"there is no gallery {image.gallery} in resource group {image.resource_group}",
+            f"there is no gallery {image.gallery} in resource group {case.plan.image_group}",
             f"correct image.gallery, or create it: az sig create --subscription {case.plan.spec.subscription} "
-            f"--resource-group {image.resource_group} --gallery-name {image.gallery}",
+            f"--resource-group {case.plan.image_group} --gallery-name {image.gallery}",
             case.az.gallery(),
         )
 
@@ -97,8 +97,7 @@ def disk_controller(case: Case) -> Iterator[Finding]:
     if (case.vm.disk_controller or "").casefold() != "nvme":
         return
     definition = case.seen.definition
-    features = {name.casefold(): value for name, value in definition.features.items()} if definition else {}
-    if "nvme" not in features.get("diskcontrollertypes", "").casefold():
+    if definition is None or "nvme" not in definition.disk_controllers.casefold():
         yield case.error(
             "the golden VM uses an NVMe disk controller, the definition lacks the feature DiskControllerTypes",
             "create the definition by hand: az sig image-definition create with --features "

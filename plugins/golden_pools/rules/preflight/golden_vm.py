@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from golden_pools.rules.facts import PowerState
 from golden_pools.rules.preflight.case import Case, Lookup, check
 from golden_pools.rules.preflight.findings import Finding
-from golden_pools.spec.model import Capture, Publish
+from golden_pools.spec.image import Publish
+from golden_pools.spec.source import Capture
 
 GENERALIZED_TAG = "golden.generalized"
 """Tag of the golden VM by which its keeper asserts that the guest is generalized."""
@@ -24,7 +25,7 @@ UNSETTLED = frozenset({PowerState.STARTING, PowerState.STOPPING, PowerState.DEAL
 def golden_vm_exists(case: Case) -> Iterator[Finding]:
     """Does the golden VM exist?"""
     if case.seen.golden_vm is None:
-        vm = case.plan.spec.golden_vm
+        vm = case.plan.golden_vm
         yield case.error(
             f"there is no VM {vm.name} in resource group {vm.resource_group}",
             "correct golden_vm in the spec, or create the VM",
@@ -47,7 +48,7 @@ def golden_vm_provisioned(case: Case) -> Iterator[Finding]:
 @check(needs=(Lookup.GOLDEN_VM,))
 def power_state(case: Case) -> Iterator[Finding]:
     """Does the power state go with golden_vm.capture?"""
-    state, capture = case.vm.power_state, case.plan.spec.golden_vm.capture
+    state, capture = case.vm.power_state, case.plan.golden_vm.capture
     if state is PowerState.DEALLOCATED:
         return
     if state in UNSETTLED:
@@ -70,8 +71,8 @@ def generalized(case: Case) -> Iterator[Finding]:
     """Is there proof (Azure's flag) or an assertion (spec, tag) that the guest is generalized?"""
     if case.vm.flagged_generalized:
         return
-    if case.plan.spec.golden_vm.generalized or case.vm.tags.get(GENERALIZED_TAG, "").casefold() == "true":
-        where = "golden_vm.generalized" if case.plan.spec.golden_vm.generalized else f"the tag {GENERALIZED_TAG}=true"
+    if case.plan.golden_vm.generalized or case.vm.tags.get(GENERALIZED_TAG, "").casefold() == "true":
+        where = "golden_vm.generalized" if case.plan.golden_vm.generalized else f"the tag {GENERALIZED_TAG}=true"
         yield case.info(
             f"only {where} says that the guest is generalized",
             "nothing, if it is true: Azure cannot see into the guest, and nodes from other images end unusable",
@@ -90,7 +91,7 @@ def generalized(case: Case) -> Iterator[Finding]:
 @check(needs=(Lookup.GOLDEN_VM,))
 def vm_extensions(case: Case) -> Iterator[Finding]:
     """Is the VM free of extensions, but for those in golden_vm.allowed_extensions?"""
-    allowed = {name.casefold() for name in case.plan.spec.golden_vm.allowed_extensions}
+    allowed = {name.casefold() for name in case.plan.golden_vm.allowed_extensions}
     if found := [name for name in case.vm.extensions if name.casefold() not in allowed]:
         yield case.error(
             f"extensions {', '.join(found)}",

@@ -14,8 +14,9 @@ from golden_pools.rules.preflight.case import Case, Lookup, check
 from golden_pools.rules.preflight.findings import Finding
 from golden_pools.rules.quota import nodes_taken
 from golden_pools.rules.refresh import same_id
+from golden_pools.spec.image import Publish
 from golden_pools.spec.limits import SURE_DEDICATED_NODES
-from golden_pools.spec.model import MOST_DEDICATED_NODES, MOST_SPOT_NODES, Publish, Strategy
+from golden_pools.spec.model import MOST_DEDICATED_NODES, MOST_SPOT_NODES, Strategy
 
 
 @check(needs=(Lookup.ACCOUNT, Lookup.POOLS))
