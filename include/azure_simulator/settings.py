@@ -71,6 +71,19 @@ class ComputeSettings(SettingsModel):
     version_extra_region: Duration = Field(
         default=timedelta(minutes=15), description="each further region 10 to 30 min, all in parallel"
     )
+    version_region_lag: Duration = Field(
+        default=timedelta(0),
+        description="how long further regions still replicate when a version is Succeeded; reported as 10 min",
+    )
+    region_states_while_creating: bool = Field(
+        default=True,
+        description="whether a version that is still being made shows states of its regions; not published",
+    )
+    replication_failed_code: str = Field(
+        default="ReplicationJobsNotCompleted",
+        min_length=1,
+        description="code of the operation when a region fails; reported as CrpPirReplicationJobsNotCompleted too",
+    )
     version_shallow: Duration = Field(default=timedelta(minutes=1), description="Shallow replication copies nothing")
     version_update: Duration = Field(default=timedelta(seconds=30), description="an update that adds no region")
     version_delete: Duration = Field(default=timedelta(minutes=2), description="replicas go last; estimate")
