@@ -93,6 +93,9 @@ class ComputeSettings(SettingsModel):
     image_size_limit_gib: int = Field(default=2048, ge=1, description="all disks of a version, Full replication")
     data_disk_limit_gib: int = Field(default=1024, ge=1, description="one data disk of a version")
     managed_image_os_disk_limit_gib: int = Field(default=1023, ge=1, description="documented for managed images")
+    block_blob_code: Literal["IncorrectDiskBlobType", "InvalidParameter"] = Field(
+        default="IncorrectDiskBlobType", description="code (400) for a VHD that is a block blob; published for VMs only"
+    )
     serialise_source: bool = Field(
         default=True,
         description="a second version from a managed image whose first version is being made is refused (429)",

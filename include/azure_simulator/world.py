@@ -18,6 +18,7 @@ from include.azure_simulator.identity import TokenAuthority
 from include.azure_simulator.operations import Operations
 from include.azure_simulator.resources import JsonObject
 from include.azure_simulator.settings import SimulatorSettings
+from include.azure_simulator.storage.accounts import StorageSection, StorageWorld
 from include.azure_simulator.throttling import Throttling
 from include.azure_simulator.traffic import TrafficLog
 
@@ -66,6 +67,7 @@ class WorldFile(_FileModel):
     subscriptions: list[SubscriptionSection] = Field(min_length=1)
     regions: list[RegionSection] = Field(min_length=1)
     compute: ComputeSection
+    storage: StorageSection = StorageSection()
     batch: JsonObject = Field(default_factory=dict, description="read by the Batch part")
 
     @model_validator(mode="after")
@@ -76,6 +78,7 @@ class WorldFile(_FileModel):
             *((group.name, group.location) for section in self.subscriptions for group in section.resource_groups),
             *((machine.name, machine.location) for machine in self.compute.virtual_machines),
             *((gallery.name, gallery.location) for gallery in self.compute.galleries),
+            *((account.name, account.location) for account in self.storage.accounts),
         ]
         problems = [f"{name}: no region '{location}'" for name, location in placed if location not in regions]
         problems += [
@@ -129,6 +132,7 @@ class World:
         self.tokens = TokenAuthority(self)
         self.regions = {region.name: region.display_name for region in file.regions}
         self.subscriptions = {section.id.lower(): _subscription(section) for section in file.subscriptions}
+        self.storage = StorageWorld(file.storage, self)
         self.compute = ComputeWorld.from_section(file.compute, self)
         self.compute.populate(self)
         self.batch = BatchWorld.from_section(file.batch, self)

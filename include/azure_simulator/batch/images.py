@@ -228,7 +228,7 @@ class ImageRules:
                 message="The Batch node agent could not be installed: the node agent SKU does not fit the image",
             )
             return NodeOutcome(state=NodeFate.UNUSABLE, share=1, error=error)
-        if version.os_state != "Generalized":
+        if version.os_state != "Generalized" or not version.boots:
             return NodeOutcome(state=NodeFate.UNUSABLE, share=1)
         return None
 

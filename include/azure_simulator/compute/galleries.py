@@ -128,7 +128,8 @@ class ImageVersion(Resource):
     ``source_ids`` are the resources that it was made from, the OS disk first; ``data_disks`` are sizes in GiB by LUN;
     ``replicas`` are by normalised region. ``base_image`` is the marketplace image that the machine behind it was made
     from: publisher, offer and SKU in lower case, where the sources told. ``origins`` are the images and versions that
-    it was made from, down to their snapshots: their ids in lower case.
+    it was made from, down to their snapshots: their ids in lower case. ``boots`` is false when a VHD behind it holds
+    something else than the definition says.
     """
 
     definition: ImageDefinition
@@ -149,6 +150,7 @@ class ImageVersion(Resource):
     validated_at: datetime | None = None
     base_image: tuple[str, str, str] | None = None
     origins: frozenset[str] = frozenset()
+    boots: bool = True
 
     @property
     def disk_controllers(self) -> frozenset[str]:

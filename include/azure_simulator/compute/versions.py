@@ -220,6 +220,7 @@ class Versions(Store[ImageVersion]):
             validated_at=timing.validated,
             base_image=self._world.compute.base_image(source.source_ids[0]),
             origins=frozenset().union(*map(self._world.compute.origins, source.source_ids)),
+            boots=source.boots,
         )
         self.add(version)
         return Written(version, self._begin(version, ProvisioningState.CREATING, list(replicas.values())), created=True)
