@@ -142,7 +142,7 @@ def test_a_script_that_makes_no_sense_is_refused(client: TestClient, change: dic
 
 
 def test_a_copy_can_take_longer(client: TestClient, arm: Arm, image: str, world: World) -> None:
-    """Trap 33 of the peers: a publisher that gives up at a fixed deadline while Azure still copies."""
+    """Pitfall 33: Azure still copies when a publisher with a fixed deadline gives up."""
     _script(client, version="*", region="northeurope", state="Completed", duration="PT6H")
     answer = arm.put(VERSION, arm.version_body(image, BOTH))
     world.clock.advance(timedelta(hours=6))
