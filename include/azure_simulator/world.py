@@ -76,8 +76,7 @@ class WorldFile(_FileModel):
         sizes = {size.name.lower() for size in self.compute.vm_sizes}
         placed = [
             *((group.name, group.location) for section in self.subscriptions for group in section.resource_groups),
-            *((machine.name, machine.location) for machine in self.compute.virtual_machines),
-            *((gallery.name, gallery.location) for gallery in self.compute.galleries),
+            *self.compute.places(),
             *((account.name, account.location) for account in self.storage.accounts),
         ]
         problems = [f"{name}: no region '{location}'" for name, location in placed if location not in regions]
