@@ -39,7 +39,7 @@ def no_route(request: Request, status: int) -> SimulatedError:
         return ArmError(404, "NotFound", f"The path '{path}' was not found.")
     rest = segments[len(lowered) - 1 - lowered[::-1].index("providers") + 1 :]
     namespace = rest[0] if rest else ""
-    if namespace.lower() not in ("microsoft.compute", "microsoft.batch", "microsoft.resources"):
+    if namespace.lower() not in ("microsoft.compute", "microsoft.network", "microsoft.batch", "microsoft.resources"):
         return ArmError(404, "InvalidResourceNamespace", f"The resource namespace '{namespace}' is invalid.")
     kind = "/".join(rest[1::2])
     version = request.query_params.get("api-version", "")

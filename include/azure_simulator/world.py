@@ -15,6 +15,8 @@ from include.azure_simulator.compute.world import ComputeSection, ComputeWorld
 from include.azure_simulator.errors import ArmError
 from include.azure_simulator.faults import Faults
 from include.azure_simulator.identity import TokenAuthority
+from include.azure_simulator.network.section import NetworkSection
+from include.azure_simulator.network.world import NetworkWorld
 from include.azure_simulator.operations import Operations
 from include.azure_simulator.resources import JsonObject
 from include.azure_simulator.settings import SimulatorSettings
@@ -65,6 +67,7 @@ class WorldFile(_FileModel):
     tenant: TenantSection
     subscriptions: list[SubscriptionSection] = Field(min_length=1)
     regions: list[RegionSection] = Field(min_length=1)
+    networks: list[NetworkSection] = Field(default_factory=list)
     compute: ComputeSection
     batch: JsonObject = Field(default_factory=dict, description="read by the Batch part")
 
@@ -74,6 +77,7 @@ class WorldFile(_FileModel):
         sizes = {size.name.lower() for size in self.compute.vm_sizes}
         placed = [
             *((group.name, group.location) for section in self.subscriptions for group in section.resource_groups),
+            *((network.name, network.location) for network in self.networks),
             *((machine.name, machine.location) for machine in self.compute.virtual_machines),
             *((gallery.name, gallery.location) for gallery in self.compute.galleries),
         ]
@@ -129,6 +133,9 @@ class World:
         self.tokens = TokenAuthority(self)
         self.regions = {region.name: region.display_name for region in file.regions}
         self.subscriptions = {section.id.lower(): _subscription(section) for section in file.subscriptions}
+        self.network = NetworkWorld(self)
+        for network in file.networks:
+            self.network.add_section(network)
         self.compute = ComputeWorld.from_section(file.compute, self)
         self.compute.populate(self)
         self.batch = BatchWorld.from_section(file.batch, self)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -12,12 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from include.azure_simulator.compute.definitions import Definitions, Galleries
 from include.azure_simulator.compute.disks import Disks
 from include.azure_simulator.compute.galleries import Gallery, ImageVersion
+from include.azure_simulator.compute.guests import Guest
 from include.azure_simulator.compute.images import Images, ManagedImage
 from include.azure_simulator.compute.machines import PowerState
 from include.azure_simulator.compute.sizes import VmSize
 from include.azure_simulator.compute.snapshots import Snapshots
 from include.azure_simulator.compute.store import ProvisioningState, compute_id
 from include.azure_simulator.compute.versions import Versions
+from include.azure_simulator.compute.vm_populate import add_machine
 from include.azure_simulator.compute.vm_section import VirtualMachineSection
 from include.azure_simulator.compute.vms import VirtualMachines
 from include.azure_simulator.resources import ResourceId, normalise_region
@@ -25,12 +26,6 @@ from include.azure_simulator.resources import ResourceId, normalise_region
 if TYPE_CHECKING:
     from include.azure_simulator.world import World
 
-
-_ARTIFACT = re.compile(
-    r"/Publishers/(?P<publisher>[^/]+)/ArtifactTypes/VMImage/Offers/(?P<offer>[^/]+)/Skus/(?P<sku>[^/]+)/",
-    re.IGNORECASE,
-)
-"""The id of a marketplace image, as the OS disk of a machine names it."""
 
 _COUNTED = re.compile(
     r"/microsoft\.compute/(snapshots/[^/]+|images/[^/]+|galleries/[^/]+/images/[^/]+/versions/[^/]+)$"
@@ -90,7 +85,7 @@ class ComputeWorld:
             location = normalise_region(gallery.location)
             self.galleries.add(Gallery(rid, location, {}, ProvisioningState.SUCCEEDED))
         for machine in self.section.virtual_machines:
-            self.machines.add_section(machine)
+            add_machine(world, machine)
 
     def image_version(self, resource_id: str) -> ImageVersion | None:
         """The image version with this full id, ignoring case."""
@@ -123,21 +118,18 @@ class ComputeWorld:
         return None
 
     def base_image(self, source_id: str) -> tuple[str, str, str] | None:
-        """Publisher, offer and SKU of the marketplace image behind a source, followed as far as its sources exist."""
+        """Publisher, offer and SKU of the marketplace image behind a source; disks and their copies carry it along."""
         if (version := self.versions.find(source_id)) is not None:
             return version.base_image
         if (image := self.images.find(source_id)) is not None:
             return self.base_image(image.source_ids[0]) if image.source_ids else None
         if (machine := self.machines.find(source_id)) is not None:
-            base = machine.section.image
-            return None if base is None else (base.publisher.lower(), base.offer.lower(), base.sku.lower())
-        copied = self.snapshots.find(source_id) or self.disks.find(source_id)
-        if copied is None:
-            return None
-        if (artifact := _ARTIFACT.search(json.dumps(copied.creation_data))) is not None:
-            return artifact["publisher"].lower(), artifact["offer"].lower(), artifact["sku"].lower()
-        parent = copied.creation_data.get("sourceResourceId")
-        return self.base_image(parent) if isinstance(parent, str) else None
+            guest: Guest | None = self.machines.guest(machine)
+        else:
+            copied = self.snapshots.find(source_id) or self.disks.find(source_id)
+            guest = copied.content.guest if copied is not None else None
+        base = guest.image if guest is not None else None
+        return None if base is None else (base.publisher.lower(), base.offer.lower(), base.sku.lower())
 
     def origins(self, resource_id: str) -> frozenset[str]:
         """An image with the images and versions that it was made from, down to their snapshots; ids in lower case.
