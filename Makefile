@@ -38,9 +38,9 @@ format: $(VENV)/.dev  ## put the code into its form
 env:  ## a .env of fresh secrets for docker compose
 	@$(find_python); "$$python" -m include.local_secrets .env
 
-schema: $(VENV)/.runtime  ## what is generated from the code: JSON schema, tables in README and docs
+schema: $(VENV)/.runtime  ## what is generated from the code: JSON schema, tables in docs
 	@$(BIN)/python -m golden_pools.spec schema include/pools/pool-spec.schema.json
-	@$(BIN)/python -m golden_pools.spec table README.md
+	@$(BIN)/python -m golden_pools.spec table docs/pool-spec.md
 	@$(BIN)/python -m golden_pools.rules.tables docs
 
 pictures: $(VENV)/.dev  ## the pictures in README and docs, from real runs (needs Chromium)

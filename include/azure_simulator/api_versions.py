@@ -20,6 +20,7 @@ NEWEST = {
     "microsoft.network": "2025-07-01",
     "microsoft.batch": "2025-06-01",
     "microsoft.resources": "2025-04-01",
+    "microsoft.storage": "2026-09-01",
 }
 """The newest version that the simulator knows, by type or by namespace."""
 

@@ -1,4 +1,4 @@
-"""``/_simulator/...``: clock, settings, faults, allocations, commands, log and counters."""
+"""``/_simulator/...``: clock, settings, faults, allocations, commands, replications, log and counters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from include.azure_simulator.compute.replication import ReplicationScript
 from include.azure_simulator.describe import describe
 from include.azure_simulator.faults import FaultRequest
 from include.azure_simulator.links import base_url
@@ -164,6 +165,30 @@ async def script_command(request: Request) -> Response:
 async def clear_commands(request: Request) -> Response:
     """Forget the scripts that wait for commands; what runs already ends as it was scripted."""
     _world(request).batch.clear_command_scripts()
+    return empty_response(204)
+
+
+@router.get("/replications")
+async def list_replications(request: Request) -> Response:
+    """The scripts that wait for copies of image versions."""
+    scripts: list[JsonValue] = [*_world(request).compute.versions.replication.scripts.to_json()]
+    return json_response(scripts)
+
+
+@router.post("/replications")
+async def script_replication(request: Request) -> Response:
+    """Script how the next copies of image versions into a region go."""
+    script = _parse(ReplicationScript, await read_object(request))
+    if isinstance(script, Response):
+        return script
+    _world(request).compute.versions.replication.scripts.add(script, script.count)
+    return json_response({**script.to_json(), "left": script.count}, status=201)
+
+
+@router.delete("/replications")
+async def clear_replications(request: Request) -> Response:
+    """Forget the scripts that wait for copies; what is being copied ends as it was scripted."""
+    _world(request).compute.versions.replication.scripts.clear()
     return empty_response(204)
 
 

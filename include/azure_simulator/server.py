@@ -12,6 +12,7 @@ from include.azure_simulator.errors import ArmError, SimulatedError
 from include.azure_simulator.middleware import ArmGate, Exchanges, ScriptedFaults
 from include.azure_simulator.network import routes as network_routes
 from include.azure_simulator.rendering import no_route, render_error
+from include.azure_simulator.storage import routes as storage_routes
 from include.azure_simulator.world import World
 
 
@@ -31,6 +32,7 @@ def build_app(world: World) -> FastAPI:
         routes,
         gallery_routes,
         operation_routes,
+        storage_routes,
         arm_routes,
         data_plane_routes,
     ):

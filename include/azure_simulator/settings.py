@@ -73,6 +73,19 @@ class ComputeSettings(SettingsModel):
     version_extra_region: Duration = Field(
         default=timedelta(minutes=15), description="each further region 10 to 30 min, all in parallel"
     )
+    version_region_lag: Duration = Field(
+        default=timedelta(0),
+        description="how long further regions still replicate when a version is Succeeded; reported as 10 min",
+    )
+    region_states_while_creating: bool = Field(
+        default=True,
+        description="whether a version that is still being made shows states of its regions; not published",
+    )
+    replication_failed_code: str = Field(
+        default="ReplicationJobsNotCompleted",
+        min_length=1,
+        description="code of the operation when a region fails; reported as CrpPirReplicationJobsNotCompleted too",
+    )
     version_shallow: Duration = Field(default=timedelta(minutes=1), description="Shallow replication copies nothing")
     version_update: Duration = Field(default=timedelta(seconds=30), description="an update that adds no region")
     version_delete: Duration = Field(default=timedelta(minutes=2), description="replicas go last; estimate")
@@ -95,6 +108,9 @@ class ComputeSettings(SettingsModel):
     image_size_limit_gib: int = Field(default=2048, ge=1, description="all disks of a version, Full replication")
     data_disk_limit_gib: int = Field(default=1024, ge=1, description="one data disk of a version")
     managed_image_os_disk_limit_gib: int = Field(default=1023, ge=1, description="documented for managed images")
+    block_blob_code: Literal["IncorrectDiskBlobType", "InvalidParameter"] = Field(
+        default="IncorrectDiskBlobType", description="code (400) for a VHD that is a block blob; published for VMs only"
+    )
     serialise_source: bool = Field(
         default=True,
         description="a second version from a managed image whose first version is being made is refused (429)",

@@ -20,6 +20,7 @@ from include.azure_simulator.network.world import NetworkWorld
 from include.azure_simulator.operations import Operations
 from include.azure_simulator.resources import JsonObject
 from include.azure_simulator.settings import SimulatorSettings
+from include.azure_simulator.storage.accounts import StorageSection, StorageWorld
 from include.azure_simulator.throttling import Throttling
 from include.azure_simulator.traffic import TrafficLog
 
@@ -69,6 +70,7 @@ class WorldFile(_FileModel):
     regions: list[RegionSection] = Field(min_length=1)
     networks: list[NetworkSection] = Field(default_factory=list)
     compute: ComputeSection
+    storage: StorageSection = StorageSection()
     batch: JsonObject = Field(default_factory=dict, description="read by the Batch part")
 
     @model_validator(mode="after")
@@ -80,6 +82,7 @@ class WorldFile(_FileModel):
             *((network.name, network.location) for network in self.networks),
             *((machine.name, machine.location) for machine in self.compute.virtual_machines),
             *((gallery.name, gallery.location) for gallery in self.compute.galleries),
+            *((account.name, account.location) for account in self.storage.accounts),
         ]
         problems = [f"{name}: no region '{location}'" for name, location in placed if location not in regions]
         problems += [
@@ -136,6 +139,7 @@ class World:
         self.network = NetworkWorld(self)
         for network in file.networks:
             self.network.add_section(network)
+        self.storage = StorageWorld(file.storage, self)
         self.compute = ComputeWorld.from_section(file.compute, self)
         self.compute.populate(self)
         self.batch = BatchWorld.from_section(file.batch, self)

@@ -46,4 +46,4 @@ def test_an_example_is_understood(client: TestClient, world: World, route: str, 
 
 
 def test_there_are_examples() -> None:
-    assert {route for route, _ in EXAMPLES} == {"faults", "allocations", "commands"}
+    assert {route for route, _ in EXAMPLES} == {"faults", "allocations", "commands", "replications"}

@@ -16,6 +16,7 @@ from .real_airflow import RealAirflow
 DAG_ID = "golden_pool_small"
 STAGES = {
     "plan",
+    "source",
     "preflight",
     "image.stop_golden_vm",
     "image.snapshot",
@@ -30,6 +31,7 @@ STAGES = {
     "pool.nodes",
     "pool.switch",
     "pool.record",
+    "pool.announce",
 }
 """Tasks that a run of the sample does which goes well."""
 

@@ -49,7 +49,7 @@ def test_a_plan_only_run_writes_nothing(airflow: RealAirflow, shared_simulator: 
     run = airflow.trigger(DAG_ID, {"plan_only": True})
     assert airflow.wait(DAG_ID, run) == "success"
     states = airflow.task_states(DAG_ID, run)
-    assert {name for name, state in states.items() if state == "success"} == {"plan", "preflight"}
+    assert {name for name, state in states.items() if state == "success"} == {"plan", "source", "preflight"}
     assert "Plan only. This run would:" in airflow.log(DAG_ID, run, "preflight")
     assert len(shared_simulator.writes()) == before
 
@@ -91,5 +91,5 @@ def test_the_graph_shows_the_stages_of_a_run(
         shown = set(page.locator(".react-flow").first.inner_text().split())
         assert {stage.rpartition(".")[2] for stage in STAGES} <= shown
         folder = Path(PICTURES or tmp_path)
-        take_picture(page, ["plan", "preflight", "image", "canary"], folder / "image.png")
+        take_picture(page, ["plan", "source", "preflight", "image", "canary"], folder / "image.png")
         take_picture(page, ["pool", "rollback"], folder / "pool.png")

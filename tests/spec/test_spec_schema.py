@@ -32,8 +32,8 @@ def test_the_schema_s_file_is_the_model_s_present_schema() -> None:
     assert (POOLS / "pool-spec.schema.json").read_text(encoding="utf-8") == schema_text() + "\n", said
 
 
-def test_the_readme_has_the_table() -> None:
-    assert ROOT / "README.md" in PAGES
+def test_the_page_of_the_spec_has_the_table() -> None:
+    assert ROOT / "docs" / "pool-spec.md" in PAGES
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

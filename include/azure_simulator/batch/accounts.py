@@ -15,13 +15,13 @@ from include.azure_simulator.batch.jobs import Job, JobState
 from include.azure_simulator.batch.pool_spec import DEFAULT_RESIZE_TIMEOUT, NodeDeallocationOption
 from include.azure_simulator.batch.pools import Pool, Targets
 from include.azure_simulator.batch.schedules import JobSchedule, ScheduleState
-from include.azure_simulator.batch.script_queue import ScriptQueue
 from include.azure_simulator.batch.scripts import IncidentScript, ResizeScript
 from include.azure_simulator.batch.section import AccountSection
 from include.azure_simulator.batch.settings import BatchSettings
 from include.azure_simulator.batch.tasks import Task, finish_tasks, schedule_tasks
 from include.azure_simulator.compute.sizes import VmSize
 from include.azure_simulator.resources import ResourceId, new_etag, normalise_region
+from include.azure_simulator.script_queue import ScriptQueue
 
 if TYPE_CHECKING:
     from include.azure_simulator.world import World

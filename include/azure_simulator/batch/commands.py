@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from include.azure_simulator.batch.script_queue import ScriptQueue
 from include.azure_simulator.batch.scripts import CommandScript
+from include.azure_simulator.script_queue import ScriptQueue
 
 _SLEEP = re.compile(r"\b(?:sleep|timeout(?:\s+/t)?)\s+(\d+(?:\.\d+)?)", re.IGNORECASE)
 _EXIT = re.compile(r"\bexit(?:\s+/b)?\s+(\d+)", re.IGNORECASE)

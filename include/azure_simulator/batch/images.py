@@ -177,7 +177,7 @@ class ImageRules:
         version = self._version(image)
         if version is None:
             raise invalid_value("imageReference.id", image.id, "The specified image version does not exist.")
-        if version.provisioning_state != "Succeeded":
+        if not self._in_use(version):
             raise invalid_value(
                 "imageReference.id", image.id, f"The image version is in state {version.provisioning_state}."
             )
@@ -195,7 +195,11 @@ class ImageRules:
         return self.world.compute.latest_version(resource_id, self.location)
 
     def _ready(self, version: ImageVersion) -> bool:
-        return version.provisioning_state == "Succeeded" and normalise_region(self.location) in version.regions_ready
+        return self._in_use(version) and normalise_region(self.location) in version.regions_ready
+
+    def _in_use(self, version: ImageVersion) -> bool:
+        """Whether a version has been made; one that is not whole may serve where it is complete (a switch)."""
+        return version.published_once or self._settings.unfinished_versions_serve
 
     def _missing(self) -> ScriptedError:
         code = self._settings.missing_image_code
@@ -228,7 +232,7 @@ class ImageRules:
                 message="The Batch node agent could not be installed: the node agent SKU does not fit the image",
             )
             return NodeOutcome(state=NodeFate.UNUSABLE, share=1, error=error)
-        if version.os_state != "Generalized":
+        if version.os_state != "Generalized" or not version.boots:
             return NodeOutcome(state=NodeFate.UNUSABLE, share=1)
         return None
 

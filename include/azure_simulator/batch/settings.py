@@ -130,6 +130,8 @@ class BatchSettings(BaseModel):
     """Resize error of a growing pool whose image version was deleted; no source names it."""
     specialized_image: SpecializedImage = SpecializedImage.REFUSE
     """Batch takes generalized images only; whether it says so at once or its nodes never come up is not published."""
+    unfinished_versions_serve: bool = False
+    """Whether an image version that is ``Creating`` or ``Failed`` serves pools where it is complete; not published."""
     drain_timeout_code: str = "AllocationTimedout"
     """Resize error when running tasks outlive ``resizeTimeout`` of a shrinking pool: this or ``RemoveNodesFailed``."""
     remove_nodes_lowers: LoweredBy = LoweredBy.SIZE

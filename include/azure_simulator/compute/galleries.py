@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from include.azure_simulator.clock import Clock
+from include.azure_simulator.compute.replicas import Replica
 from include.azure_simulator.compute.store import ProvisioningState, Resource
 from include.azure_simulator.resources import JsonObject, normalise_region, timestamp
 
@@ -79,56 +80,14 @@ class ImageDefinition(Resource):
 
 
 @dataclass(slots=True)
-class Replica:
-    """The copies of a version in one region, ready at ``ready_at`` unless the operation fails."""
-
-    display_name: str
-    region: str
-    count: int
-    storage_account_type: str
-    exclude_from_latest: bool
-    started: datetime
-    ready_at: datetime
-    further: JsonObject = field(default_factory=dict)
-    failed: bool = False
-
-    def ready(self, now: datetime) -> bool:
-        """Whether the copies are there."""
-        return not self.failed and now >= self.ready_at
-
-    def state(self, now: datetime) -> str:
-        """State in the replication status."""
-        return "Failed" if self.failed else "Completed" if self.ready(now) else "Replicating"
-
-    def progress(self, now: datetime) -> int:
-        """How much of the replication is done, in percent."""
-        if self.failed:
-            return 0
-        if now >= self.ready_at:
-            return 100
-        return int(100 * ((now - self.started) / (self.ready_at - self.started)))
-
-    def render(self) -> JsonObject:
-        """The target region as ARM shows it."""
-        body: JsonObject = {
-            "name": self.display_name,
-            "regionalReplicaCount": self.count,
-            "storageAccountType": self.storage_account_type,
-            **self.further,
-        }
-        if self.exclude_from_latest:
-            body["excludeFromLatest"] = True
-        return body
-
-
-@dataclass(slots=True)
 class ImageVersion(Resource):
     """An image version of a gallery.
 
     ``source_ids`` are the resources that it was made from, the OS disk first; ``data_disks`` are sizes in GiB by LUN;
     ``replicas`` are by normalised region. ``base_image`` is the marketplace image that the machine behind it was made
     from: publisher, offer and SKU in lower case, where the sources told. ``origins`` are the images and versions that
-    it was made from, down to their snapshots: their ids in lower case.
+    it was made from, down to their snapshots: their ids in lower case. ``boots`` is false when a VHD behind it holds
+    something else than the definition says.
     """
 
     definition: ImageDefinition
@@ -149,12 +108,18 @@ class ImageVersion(Resource):
     validated_at: datetime | None = None
     base_image: tuple[str, str, str] | None = None
     origins: frozenset[str] = frozenset()
+    boots: bool = True
 
     @property
     def disk_controllers(self) -> frozenset[str]:
         """``SCSI`` and ``NVME``, from the feature ``DiskControllerTypes``; a definition without it means SCSI."""
         named = self.definition.features.get("DiskControllerTypes", "SCSI")
         return frozenset(name.strip().upper() for name in named.split(","))
+
+    @property
+    def published_once(self) -> bool:
+        """Whether the version has been made: an update leaves it in use, a failure or a deletion does not."""
+        return self.provisioning_state in (ProvisioningState.SUCCEEDED, ProvisioningState.UPDATING)
 
     @property
     def regions_ready(self) -> set[str]:
@@ -201,17 +166,18 @@ class ImageVersion(Resource):
 
     def counts_as_latest(self, region: str | None) -> bool:
         """Whether this version may be the latest one, in a region if one is named."""
-        if self.exclude_from_latest or self.provisioning_state is not ProvisioningState.SUCCEEDED:
+        if self.exclude_from_latest or not self.published_once:
             return False
         if region is None:
             return True
         replica = self.replicas.get(normalise_region(region))
         return replica is not None and not replica.exclude_from_latest
 
-    def render(self, *, with_replication_status: bool) -> JsonObject:
+    def render(self, *, with_replication_status: bool = False, regions_shown: bool = True) -> JsonObject:
         """The version as ARM shows it.
 
         :param with_replication_status: whether the client asked for ``$expand=ReplicationStatus``.
+        :param regions_shown: whether regions have states of their own while the version is made.
         """
         body = self.envelope()
         properties: JsonObject = {
@@ -227,7 +193,8 @@ class ImageVersion(Resource):
         if self.validated_at is not None:
             properties["validationsProfile"] = self._validations(self.validated_at)
         if with_replication_status:
-            properties["replicationStatus"] = self._replication_status()
+            shown = regions_shown or self.provisioning_state is not ProvisioningState.CREATING
+            properties["replicationStatus"] = self._replication_status(list(self.replicas.values()) if shown else [])
         body["properties"] = properties
         return body
 
@@ -244,20 +211,20 @@ class ImageVersion(Resource):
             profile["endOfLifeDate"] = timestamp(self.end_of_life)
         return profile
 
-    def _replication_status(self) -> JsonObject:
+    def _replication_status(self, replicas: list[Replica]) -> JsonObject:
         now = self.clock.now()
-        replicas = self.replicas.values()
+        states = [replica.state(now) for replica in self.replicas.values()]
         summary: list[JsonValue] = [
             {
                 "region": replica.display_name,
                 "state": replica.state(now),
-                "details": "",
+                "details": replica.details(now),
                 "progress": replica.progress(now),
             }
             for replica in replicas
         ]
-        done = "Completed" if all(replica.ready(now) for replica in replicas) else "InProgress"
-        return {"aggregatedState": "Failed" if any(r.failed for r in replicas) else done, "summary": summary}
+        done = "Completed" if all(state == "Completed" for state in states) else "InProgress"
+        return {"aggregatedState": "Failed" if "Failed" in states else done, "summary": summary}
 
     def _validations(self, validated_at: datetime) -> JsonObject:
         done = self.clock.now() >= validated_at and self.provisioning_state is not ProvisioningState.FAILED

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -130,7 +128,7 @@ async def list_versions(request: Request, subscription: str, group: str) -> Resp
     world.require_group(subscription, group)
     definition = world.compute.definitions.require(_definition_id(request))
     versions = world.compute.versions.children(definition.rid)
-    return listed([version.render(with_replication_status=False) for version in versions])
+    return listed([version.render() for version in versions])
 
 
 @router.get(_VERSION)
@@ -139,7 +137,8 @@ async def get_version(request: Request, subscription: str, group: str) -> Respon
     world = world_of(request)
     world.require_group(subscription, group)
     version = world.compute.versions.require(_version_id(request))
-    return json_response(version.render(with_replication_status=_with_replication(request)))
+    shown = world.settings.compute.region_states_while_creating
+    return json_response(version.render(with_replication_status=_with_replication(request), regions_shown=shown))
 
 
 @router.put(_VERSION)
@@ -149,9 +148,7 @@ async def put_version(request: Request) -> Response:
     versions = world_of(request).compute.versions
     outcome = versions.put(_version_id(request), body, api_version=api_version(request))
     status = 201 if outcome.created else 200
-    return written(
-        request, partial(outcome.resource.render, with_replication_status=False), outcome.operation, status=status
-    )
+    return written(request, outcome.resource.render, outcome.operation, status=status)
 
 
 @router.patch(_VERSION)
@@ -160,9 +157,7 @@ async def patch_version(request: Request) -> Response:
     body = parse_body(TagsBody, await read_object(request))
     versions = world_of(request).compute.versions
     outcome = versions.patch(_version_id(request), body, api_version=api_version(request))
-    return written(
-        request, partial(outcome.resource.render, with_replication_status=False), outcome.operation, status=200
-    )
+    return written(request, outcome.resource.render, outcome.operation, status=200)
 
 
 @router.delete(_VERSION)

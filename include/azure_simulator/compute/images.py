@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, JsonValue
 
-from include.azure_simulator.compute.disks import Disk
+from include.azure_simulator.compute.disks import Disk, DiskContent
 from include.azure_simulator.compute.machines import VirtualMachine
 from include.azure_simulator.compute.sizes import Generation
 from include.azure_simulator.compute.store import (
@@ -29,6 +29,8 @@ from include.azure_simulator.compute.store import (
     not_found,
     property_change,
 )
+from include.azure_simulator.compute.vhds import Vhd, find_vhd
+from include.azure_simulator.errors import ArmError
 from include.azure_simulator.operations import Operation, OperationFamily
 from include.azure_simulator.resources import JsonObject, ResourceId
 
@@ -38,6 +40,17 @@ if TYPE_CHECKING:
 IMAGE_TYPE = "Microsoft.Compute/images"
 
 Caching = Literal["None", "ReadOnly", "ReadWrite"]
+
+_GENERATION_OF_BLOBS_SINCE = "2019-03-01"
+"""From this api-version on the generation has to be given for a blob; before it was V1."""
+
+
+class _Source(NamedTuple):
+    """A source of one disk: the id of a snapshot or disk, or the URI of a VHD."""
+
+    id: str
+    content: DiskContent
+    vhd: Vhd | None = None
 
 
 class _Facts(NamedTuple):
@@ -49,13 +62,15 @@ class _Facts(NamedTuple):
     os_disk_gib: int
     data_disks: dict[int, int]
     source_ids: list[str]
+    boots: bool = True
 
 
 @dataclass(slots=True)
 class ManagedImage(Resource):
     """A managed image.
 
-    ``source_ids`` are the snapshots, disks or the VM that it was made from; ``data_disks`` are sizes in GiB by LUN.
+    ``source_ids`` are the snapshots, disks or the VM that it was made from, or the URIs of VHDs; ``data_disks`` are
+    sizes in GiB by LUN; ``boots`` is false when the OS type or the generation is not what the VHD holds.
     """
 
     os_type: str
@@ -65,6 +80,7 @@ class ManagedImage(Resource):
     data_disks: dict[int, int]
     source_ids: list[str]
     properties: JsonObject
+    boots: bool = True
 
     @property
     def data_disk_luns(self) -> list[int]:
@@ -139,9 +155,10 @@ class Images(Store[ManagedImage]):
         super().__init__(IMAGE_TYPE)
         self._world = world
 
-    def put(self, rid: ResourceId, body: ImageBody) -> Written[ManagedImage]:
+    def put(self, rid: ResourceId, body: ImageBody, *, api_version: str) -> Written[ManagedImage]:
         """Create an image, or change the tags of one with the same sources.
 
+        :param api_version: version of the call; newer ones want the generation of a VHD.
         :raises ArmError: as Azure refuses.
         """
         check_name(rid.name, ENTITY_NAME, "imageName")
@@ -149,7 +166,7 @@ class Images(Store[ManagedImage]):
         location = checked_location(self._world, rid, body.location, existing)
         if existing is not None and existing.busy:
             raise concurrent_request()
-        facts = self._facts(body.properties, location)
+        facts = self._facts(body.properties, location, api_version)
         if existing is not None and existing.provisioning_state is not ProvisioningState.FAILED:
             if [source.lower() for source in existing.source_ids] != [source.lower() for source in facts.source_ids]:
                 raise property_change("storageProfile")
@@ -167,6 +184,7 @@ class Images(Store[ManagedImage]):
             data_disks=facts.data_disks,
             source_ids=facts.source_ids,
             properties=body.properties.to_json(),
+            boots=facts.boots,
         )
         self.add(image)
         duration = self._world.settings.compute.image_create
@@ -188,7 +206,7 @@ class Images(Store[ManagedImage]):
         duration = self._world.settings.compute.image_delete
         return begin_delete(self._world, self, image, OperationFamily.COMPUTE, duration)
 
-    def _facts(self, body: ImagePropertiesBody, location: str) -> _Facts:
+    def _facts(self, body: ImagePropertiesBody, location: str, api_version: str) -> _Facts:
         storage = body.storage_profile
         if body.source_virtual_machine is not None:
             if storage is not None and (storage.os_disk is not None or storage.data_disks):
@@ -198,6 +216,9 @@ class Images(Store[ManagedImage]):
         if storage is None or storage.os_disk is None:
             text = "Required parameter 'image.storageProfile.osDisk' is missing (null)."
             raise invalid_parameter(text, "image.storageProfile.osDisk")
+        from_blob = storage.os_disk.blob_uri is not None
+        if from_blob and body.hyper_v_generation is None and api_version[:10] >= _GENERATION_OF_BLOBS_SINCE:
+            raise invalid_parameter("Required parameter 'hyperVGeneration' is missing (null).", "hyperVGeneration")
         return self._facts_of_disks(body, storage, storage.os_disk, location)
 
     def _facts_of_disks(
@@ -225,9 +246,10 @@ class Images(Store[ManagedImage]):
         }
         generation = body.hyper_v_generation or os_disk.content.generation or "V1"
         size = os_body.disk_size_gb or os_disk.content.size_gib
-        return _Facts(os_body.os_type, os_body.os_state, generation, size, sizes, sources)
+        boots = os_disk.vhd is None or os_disk.vhd.holds(os_body.os_type, generation)
+        return _Facts(os_body.os_type, os_body.os_state, generation, size, sizes, sources, boots)
 
-    def _check_os_disk(self, disk: Disk, body: ImageOsDiskBody, generation: Generation | None) -> None:
+    def _check_os_disk(self, disk: _Source, body: ImageOsDiskBody, generation: Generation | None) -> None:
         content = disk.content
         _check_capturable(content.security_type, content.architecture)
         if content.os_type is not None and content.os_type != body.os_type:
@@ -243,13 +265,17 @@ class Images(Store[ManagedImage]):
         if (body.disk_size_gb or content.size_gib) > limit:
             raise invalid_parameter(f"The OS disk of an image cannot be larger than {limit} GB.", "osDisk.diskSizeGB")
 
-    def _source(self, body: ImageDiskBody, location: str, target: str) -> Disk:
+    def _source(self, body: ImageDiskBody, location: str, target: str) -> _Source:
         given = [source for source in (body.snapshot, body.managed_disk, body.blob_uri) if source is not None]
         if len(given) != 1:
             text = f"Exactly one of 'snapshot', 'managedDisk' and 'blobUri' must be given for '{target}'."
             raise invalid_parameter(text, target)
         if body.blob_uri is not None:
-            raise invalid_parameter(f"The source blob {body.blob_uri} does not exist.", f"{target}.blobUri")
+            vhd = find_vhd(self._world, body.blob_uri, "disk.blobUri")
+            if vhd.account.location != location:
+                text = f"The source blob {vhd.uri} does not belong to the same region as the disk."
+                raise ArmError(400, "BadRequest", text)
+            return _Source(vhd.uri, vhd.content, vhd)
         compute = self._world.compute
         if body.snapshot is not None:
             found: Disk | None = compute.snapshots.find(body.snapshot.id)
@@ -264,7 +290,7 @@ class Images(Store[ManagedImage]):
             raise invalid_parameter(text, target)
         if found.provisioning_state is not ProvisioningState.SUCCEEDED:
             raise not_allowed(f"The source {reference} is in state {found.provisioning_state}.", target=target)
-        return found
+        return _Source(found.id, found.content)
 
     def _facts_of_vm(self, vm_id: str, location: str) -> _Facts:
         machine = self._world.compute.machines.find(vm_id)

@@ -240,7 +240,8 @@ async def put_image(request: Request, subscription: str, group: str, name: str) 
     """Create a managed image. SDKs accept 200 and 201 only."""
     world = world_of(request)
     body = parse_body(ImageBody, await read_object(request))
-    outcome = world.compute.images.put(compute_id(subscription, group, "images", name), body)
+    rid = compute_id(subscription, group, "images", name)
+    outcome = world.compute.images.put(rid, body, api_version=api_version(request))
     status = 201 if outcome.created else 200
     return written(request, outcome.resource.render, outcome.operation, status=status)
 

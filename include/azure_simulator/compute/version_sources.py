@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, NoReturn
 
 from pydantic import Field, JsonValue
 
-from include.azure_simulator.compute.disks import Disk
+from include.azure_simulator.compute.disks import Disk, DiskContent
 from include.azure_simulator.compute.galleries import ImageDefinition
 from include.azure_simulator.compute.images import Caching
 from include.azure_simulator.compute.store import (
@@ -17,6 +17,7 @@ from include.azure_simulator.compute.store import (
     invalid_parameter,
     not_allowed,
 )
+from include.azure_simulator.compute.vhds import Vhd, find_vhd
 from include.azure_simulator.resources import JsonObject
 
 if TYPE_CHECKING:
@@ -35,11 +36,19 @@ class FullSourceBody(RequestBody):
 
 
 class DiskSourceBody(RequestBody):
-    """The source of one disk: a disk, a snapshot or a blob."""
+    """The source of one disk: a disk or a snapshot, or a VHD by its URI.
+
+    Older clients name the storage account of a VHD in ``id``, newer ones in ``storageAccountId``.
+    """
 
     id: str | None = None
     uri: str | None = None
     storage_account_id: str | None = None
+
+    @property
+    def key(self) -> str | None:
+        """What names the source: the URI of a VHD, otherwise the id."""
+        return self.uri or self.id
 
 
 class OsDiskImageBody(RequestBody):
@@ -65,21 +74,33 @@ class VersionStorageBody(RequestBody):
     data_disk_images: list[DataDiskImageBody] | None = None
 
     def source_ids(self) -> list[str]:
-        """The ids of all sources, the OS disk first. Disks that an answer added to a full source do not count."""
+        """The ids or URIs of all sources, the OS disk first. Disks of an answer for a full source do not count."""
         if self.source is not None:
             return [source for source in (self.source.id or self.source.virtual_machine_id,) if source]
         disks = [self.os_disk_image, *(self.data_disk_images or [])]
-        return [disk.source.id for disk in disks if disk is not None and disk.source is not None and disk.source.id]
+        return [disk.source.key for disk in disks if disk is not None and disk.source is not None and disk.source.key]
 
 
 @dataclass(frozen=True, slots=True)
 class VersionSource:
-    """A source that exists and fits: sizes in GiB, data disks by LUN, and the storage profile as ARM shows it."""
+    """A source that exists and fits: sizes in GiB, data disks by LUN, and the storage profile as ARM shows it.
+
+    ``boots`` is false when a VHD behind it holds something else than the definition says.
+    """
 
     source_ids: list[str]
     os_disk_gib: int
     data_disks: dict[int, int]
     storage_profile: JsonObject
+    boots: bool
+
+
+class _DiskSource(NamedTuple):
+    """The source of one disk."""
+
+    id: str
+    content: DiskContent
+    vhd: Vhd | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +115,8 @@ class _Content:
     data_disks: dict[int, int]
     security_type: str | None = None
     purchase_plan: JsonObject | None = None
-    kind: Literal["image", "disks", "version", "vm"] = "disks"
-    caching: dict[int | None, str] = field(default_factory=dict)
+    kind: Literal["image", "disks", "version", "vm", "vhd"] = "disks"
+    boots: bool = True
 
 
 def resolve_source(
@@ -112,10 +133,11 @@ def resolve_source(
     if body.source is not None:
         content = _full_source(world, body.source, location, api_version)
     else:
-        content = _disk_sources(world, body, location)
+        content = _disk_sources(world, definition, body, location)
     _check_fits(definition, content, body.source_ids()[0])
     _check_sizes(world, content)
-    return VersionSource(body.source_ids(), content.os_disk_gib, content.data_disks, _storage_profile(body, content))
+    profile = _storage_profile(body, content)
+    return VersionSource(body.source_ids(), content.os_disk_gib, content.data_disks, profile, content.boots)
 
 
 def _full_source(world: World, body: FullSourceBody, location: str, api_version: str) -> _Content:
@@ -139,6 +161,7 @@ def _full_source(world: World, body: FullSourceBody, location: str, api_version:
             image.os_disk_gib,
             image.data_disks,
             kind="image",
+            boots=image.boots,
         )
     version = world.compute.versions.find(source_id)
     if version is None:
@@ -152,6 +175,7 @@ def _full_source(world: World, body: FullSourceBody, location: str, api_version:
         version.os_disk_gib,
         version.data_disks,
         kind="version",
+        boots=version.boots,
     )
 
 
@@ -178,7 +202,7 @@ def _vm_content(world: World, vm_id: str, location: str) -> _Content:
     )
 
 
-def _disk_sources(world: World, body: VersionStorageBody, location: str) -> _Content:
+def _disk_sources(world: World, definition: ImageDefinition, body: VersionStorageBody, location: str) -> _Content:
     assert body.os_disk_image is not None
     target = f"{_PREFIX}.dataDiskImages"
     data = body.data_disk_images or []
@@ -187,10 +211,21 @@ def _disk_sources(world: World, body: VersionStorageBody, location: str) -> _Con
         raise invalid_parameter(f"The LUNs of '{target}' must be unique.", f"{target}.lun")
     os_disk = _disk(world, body.os_disk_image, location, f"{_PREFIX}.osDiskImage")
     data_disks = [_disk(world, disk, location, target) for disk in data]
-    keys = [os_disk.rid.key, *(disk.rid.key for disk in data_disks)]
+    keys = [os_disk.id.lower(), *(disk.id.lower() for disk in data_disks)]
     if len(set(keys)) != len(keys):
         raise invalid_parameter(f"The sources of '{_PREFIX}' must be unique.", target)
     content = os_disk.content
+    if os_disk.vhd is not None:
+        return _Content(
+            None,
+            None,
+            None,
+            None,
+            content.size_gib,
+            {lun: disk.content.size_gib for lun, disk in zip(luns, data_disks, strict=True)},
+            kind="vhd",
+            boots=os_disk.vhd.holds(definition.os_type, definition.hyper_v_generation),
+        )
     return _Content(
         content.os_type,
         None,
@@ -203,20 +238,32 @@ def _disk_sources(world: World, body: VersionStorageBody, location: str) -> _Con
     )
 
 
-def _disk(world: World, body: OsDiskImageBody, location: str, target: str) -> Disk:
-    if body.source is None or (body.source.id is None) == (body.source.uri is None):
-        raise invalid_parameter(
-            f"Exactly one of 'id' and 'uri' must be given in '{target}.source'.", f"{target}.source"
-        )
-    if body.source.id is None:
-        raise invalid_parameter(f"The source blob '{body.source.uri}' does not exist.", f"{target}.source.uri")
-    found: Disk | None = world.compute.snapshots.find(body.source.id) or world.compute.disks.find(body.source.id)
+def _disk(world: World, body: OsDiskImageBody, location: str, target: str) -> _DiskSource:
+    source = body.source
+    if source is None or source.key is None:
+        raise invalid_parameter(f"One of 'id' and 'uri' must be given in '{target}.source'.", f"{target}.source")
+    if source.uri is not None:
+        return _vhd(world, source.uri, source.storage_account_id or source.id, location, f"{target}.source")
+    found: Disk | None = world.compute.snapshots.find(source.key) or world.compute.disks.find(source.key)
     if found is None:
-        _refuse_missing(body.source.id, location)
+        _refuse_missing(source.key, location)
     _check_source(found, location)
     if found.sku == "UltraSSD_LRS":
         raise invalid_parameter(f"The disk type UltraSSD_LRS of source '{found.id}' is not supported.", target)
-    return found
+    return _DiskSource(found.id, found.content)
+
+
+def _vhd(world: World, uri: str, account_id: str | None, location: str, target: str) -> _DiskSource:
+    if account_id is None:
+        text = f"Required parameter '{target}.storageAccountId' is missing (null)."
+        raise invalid_parameter(text, f"{target}.storageAccountId")
+    vhd = find_vhd(world, uri, f"{target}.uri")
+    if vhd.account.rid.key != account_id.lower():
+        text = f"The blob {uri} is not in the storage account '{account_id}'."
+        raise invalid_parameter(text, f"{target}.storageAccountId")
+    if vhd.account.location != location:
+        _refuse_missing(uri, location)
+    return _DiskSource(uri, vhd.content, vhd)
 
 
 def _check_source(source: Resource, location: str) -> None:
@@ -261,8 +308,9 @@ def _check_security(definition: ImageDefinition, content: _Content) -> None:
             "Blob, User Image and Gallery Image Version sources are supported."
         )
         raise invalid_parameter(text, "galleryImage.properties.features")
-    if content.kind == "image" and security not in ("Standard", "TrustedLaunchSupported"):
-        text = f"The security type '{security}' is not supported for a User Image source."
+    words = {"image": "a User Image", "vhd": "a Vhd Blob"}
+    if content.kind in words and security not in ("Standard", "TrustedLaunchSupported"):
+        text = f"The security type '{security}' is not supported for {words[content.kind]} source."
         raise invalid_parameter(text, "galleryImage.properties.features")
     bound = content.security_type is not None
     if content.kind in ("disks", "vm") and bound != (security != "Standard"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import AwareDatetime, Field, JsonValue
+from pydantic import JsonValue
 
-from include.azure_simulator.compute.galleries import VERSION_TYPE, ImageDefinition, ImageVersion, Replica
+from include.azure_simulator.compute.galleries import VERSION_TYPE, ImageDefinition, ImageVersion
+from include.azure_simulator.compute.replicas import Replica
+from include.azure_simulator.compute.replication import PublishingBody, Replication
 from include.azure_simulator.compute.store import (
     EnvelopeBody,
     ProvisioningState,
@@ -27,8 +28,8 @@ from include.azure_simulator.compute.store import (
 )
 from include.azure_simulator.compute.version_sources import VersionSource, VersionStorageBody, resolve_source
 from include.azure_simulator.errors import ArmError
-from include.azure_simulator.operations import Operation, OperationFamily
-from include.azure_simulator.resources import JsonObject, ResourceId, merged, normalise_region
+from include.azure_simulator.operations import Operation, OperationFamily, scripted_failure
+from include.azure_simulator.resources import JsonObject, ResourceId, merged
 from include.azure_simulator.wire import parse_body
 
 if TYPE_CHECKING:
@@ -36,34 +37,6 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"^\d{1,10}\.\d{1,10}\.\d{1,10}$")
 _INT32_MAX = 2_147_483_647
-
-StorageAccountType = Literal["Standard_LRS", "Standard_ZRS", "Premium_LRS", "PremiumV2_LRS"]
-
-
-class TargetRegionBody(RequestBody):
-    """A region that a version is replicated to."""
-
-    name: str
-    regional_replica_count: int | None = Field(default=None, ge=1)
-    storage_account_type: StorageAccountType | None = None
-    exclude_from_latest: bool = False
-    encryption: JsonValue = None
-    additional_replica_sets: JsonValue = None
-
-
-class PublishingBody(RequestBody):
-    """How a version is published."""
-
-    read_only: ClassVar[frozenset[str]] = frozenset({"publishedDate"})
-
-    target_regions: list[TargetRegionBody] | None = None
-    replica_count: int | None = Field(default=None, ge=1)
-    exclude_from_latest: bool = False
-    end_of_life_date: AwareDatetime | None = None
-    storage_account_type: StorageAccountType | None = None
-    replication_mode: Literal["Full", "Shallow"] | None = None
-    target_extended_locations: JsonValue = None
-    storage_account_strategy: JsonValue = None
 
 
 class SafetyBody(RequestBody):
@@ -95,25 +68,19 @@ class VersionBody(EnvelopeBody):
     properties: VersionPropertiesBody
 
 
-@dataclass(frozen=True, slots=True)
-class _Timing:
-    """When the parts of a version are ready."""
-
-    home: datetime
-    extra: datetime
-    validated: datetime | None
-
-
 class Versions(Store[ImageVersion]):
     """The image versions of the world."""
 
     def __init__(self, world: World) -> None:
         super().__init__(VERSION_TYPE)
         self._world = world
+        self.replication = Replication(world)
         self._deleted_at: dict[str, datetime] = {}
 
     def put(self, rid: ResourceId, body: VersionBody, *, api_version: str) -> Written[ImageVersion]:
         """Create a version, replicate it, or update its regions, replica counts and dates.
+
+        A version that failed is made again, or only copied again where it failed when its own region has it.
 
         :param api_version: version of the call; a VM as a source needs a newer one.
         :raises ArmError: as Azure refuses.
@@ -124,10 +91,16 @@ class Versions(Store[ImageVersion]):
             raise parent_not_found(rid)
         existing = self.find(rid)
         location = checked_location(self._world, rid, body.location, existing)
+        if existing is not None and existing.provisioning_state is ProvisioningState.DELETING:
+            text = (
+                f"Operation 'Update Gallery Image Version' is not allowed on {rid.name} since it is marked for "
+                "deletion. You can only retry the Delete operation (or wait for an ongoing one to complete)."
+            )
+            raise not_allowed(text)
         if definition.provisioning_state is ProvisioningState.DELETING or (existing is not None and existing.busy):
             raise concurrent_request()
-        replicas = self._replicas(body.properties.publishing_profile, location)
-        if existing is not None and existing.provisioning_state is ProvisioningState.SUCCEEDED:
+        replicas = self.replication.wanted(body.properties.publishing_profile, location)
+        if existing is not None and location in existing.regions_ready:
             return self._update(existing, body, replicas)
         if existing is None:
             self.check_room(rid, location, self._world.settings.compute.versions_per_region)
@@ -148,7 +121,7 @@ class Versions(Store[ImageVersion]):
             )
             raise invalid_parameter(f"Required parameter '{target}' is missing (null).", target)
         version = self.require(rid)
-        current = version.render(with_replication_status=False)
+        current = version.render()
         tags: JsonObject = {**(version.tags if body.tags is None else body.tags)}
         change: JsonObject = {"tags": tags, "properties": body.properties}
         return self.put(rid, parse_body(VersionBody, merged(current, change)), api_version=api_version)
@@ -194,9 +167,8 @@ class Versions(Store[ImageVersion]):
         replicas: dict[str, Replica],
     ) -> Written[ImageVersion]:
         publishing, safety = body.properties.publishing_profile, body.properties.safety_profile
-        timing = self._timing(definition, publishing)
-        for region, replica in replicas.items():
-            replica.ready_at = timing.home if region == location else timing.extra
+        mode = publishing.replication_mode or "Full"
+        validated_at = self.replication.begin(rid, location, definition, mode, replicas)
         version = ImageVersion(
             rid,
             location,
@@ -212,14 +184,15 @@ class Versions(Store[ImageVersion]):
             published=self._world.clock.now(),
             replica_count=publishing.replica_count or 1,
             storage_account_type=publishing.storage_account_type or "Standard_LRS",
-            replication_mode=publishing.replication_mode or "Full",
+            replication_mode=mode,
             exclude_from_latest=publishing.exclude_from_latest,
             end_of_life=publishing.end_of_life_date,
             block_deletion_before_end_of_life=safety.block_deletion_before_end_of_life,
             allow_deletion_of_replicated_locations=safety.allow_deletion_of_replicated_locations,
-            validated_at=timing.validated,
+            validated_at=validated_at,
             base_image=self._world.compute.base_image(source.source_ids[0]),
             origins=frozenset().union(*map(self._world.compute.origins, source.source_ids)),
+            boots=source.boots,
         )
         self.add(version)
         return Written(version, self._begin(version, ProvisioningState.CREATING, list(replicas.values())), created=True)
@@ -227,18 +200,13 @@ class Versions(Store[ImageVersion]):
     def _update(self, version: ImageVersion, body: VersionBody, replicas: dict[str, Replica]) -> Written[ImageVersion]:
         publishing, safety = body.properties.publishing_profile, body.properties.safety_profile
         self._check_unchanged(version, body)
-        removed = version.replicas.keys() - replicas.keys()
+        removed = version.regions_ready - replicas.keys()
         if removed and not version.allow_deletion_of_replicated_locations:
             text = (
                 f"Removing the replicated region '{min(removed)}' is not allowed by the safety profile of the version."
             )
             raise not_allowed(text, target="galleryImageVersion.properties.publishingProfile.targetRegions")
-        now = self._world.clock.now()
-        settings = self._world.settings.compute
-        added = [replica for region, replica in replicas.items() if region not in version.replicas]
-        for region, replica in replicas.items():
-            known = version.replicas.get(region)
-            replica.ready_at = known.ready_at if known else now + settings.version_extra_region
+        copied = self.replication.change(version, replicas)
         version.replicas = replicas
         version.tags = dict(body.tags or {})
         version.exclude_from_latest = publishing.exclude_from_latest
@@ -246,74 +214,34 @@ class Versions(Store[ImageVersion]):
         version.replica_count = publishing.replica_count or version.replica_count
         version.block_deletion_before_end_of_life = safety.block_deletion_before_end_of_life
         version.allow_deletion_of_replicated_locations = safety.allow_deletion_of_replicated_locations
-        return Written(version, self._begin(version, ProvisioningState.UPDATING, added))
+        return Written(version, self._begin(version, ProvisioningState.UPDATING, copied))
 
-    def _begin(self, version: ImageVersion, state: ProvisioningState, new: list[Replica]) -> Operation:
-        """Start the operation of a write, which ends when the last of the ``new`` replicas is ready."""
+    def _begin(self, version: ImageVersion, state: ProvisioningState, copied: list[Replica]) -> Operation:
+        """Start the operation of a write, which ends when the last of the replicas is there or has failed."""
         now = self._world.clock.now()
         shortest = now + self._world.settings.compute.version_update if state is ProvisioningState.UPDATING else now
-        ends = max([shortest, *(replica.ready_at for replica in new)])
+        has_fault = scripted_failure.get() is not None
 
         def succeed() -> None:
             version.provisioning_state = ProvisioningState.SUCCEEDED
 
         def fail() -> None:
             version.provisioning_state = ProvisioningState.FAILED
-            for replica in new:
-                replica.failed = True
+            for replica in copied if has_fault else ():
+                replica.failure = replica.failure or "The operation failed."
+                replica.ends = min(replica.ends, self._world.clock.now())
 
         version.provisioning_state = state
         return self._world.operations.start(
             family=OperationFamily.GALLERY,
             location=version.location,
             subscription=version.rid.subscription,
-            duration=ends - now,
+            duration=self.replication.ends(version.location, copied, shortest) - now,
             resource_id=version.id,
             on_success=succeed,
             on_failure=fail,
+            error=self.replication.failure(version.location, copied),
         )
-
-    def _replicas(self, body: PublishingBody, location: str) -> dict[str, Replica]:
-        """The replicas that a request asks for, not timed yet."""
-        target = "galleryImageVersion.properties.publishingProfile.targetRegions"
-        regions = body.target_regions or [TargetRegionBody(name=self._world.regions[location])]
-        now = self._world.clock.now()
-        replicas: dict[str, Replica] = {}
-        for region in regions:
-            name = normalise_region(region.name)
-            if name not in self._world.regions:
-                raise invalid_parameter(f"The target region '{region.name}' is not a valid region.", target)
-            if name in replicas:
-                raise invalid_parameter(f"The target region '{region.name}' is given more than once.", target)
-            kind = region.storage_account_type or body.storage_account_type or "Standard_LRS"
-            count = region.regional_replica_count or body.replica_count or 1
-            further = region.to_json()
-            kept = {key: further[key] for key in ("encryption", "additionalReplicaSets") if key in further}
-            replicas[name] = Replica(
-                self._world.regions[name], name, count, kind, region.exclude_from_latest, now, now, kept
-            )
-        if location not in replicas:
-            text = (
-                f"The publishing profile regions '{', '.join(sorted(replicas))}' must contain the location of image "
-                f"version '{location}'."
-            )
-            raise invalid_parameter(text, target)
-        limit = self._world.settings.compute.replicas_per_version
-        if sum(replica.count for replica in replicas.values()) > limit:
-            raise invalid_parameter(f"A gallery image version can have at most {limit} replicas.", target)
-        return replicas
-
-    def _timing(self, definition: ImageDefinition, publishing: PublishingBody) -> _Timing:
-        settings = self._world.settings.compute
-        now = self._world.clock.now()
-        validation = definition.security_type == "TrustedLaunchSupported"
-        start = now + (settings.trusted_launch_validation if validation else timedelta(0))
-        if publishing.replication_mode == "Shallow":
-            home = extra = start + settings.version_shallow
-        else:
-            home = start + settings.version_home_region
-            extra = home + settings.version_extra_region
-        return _Timing(home, extra, start if validation else None)
 
     def _check_source_free(self, source: VersionSource) -> None:
         if not self._world.settings.compute.serialise_source:
@@ -344,8 +272,8 @@ class Versions(Store[ImageVersion]):
         end, now = version.end_of_life, self._world.clock.now()
         if version.block_deletion_before_end_of_life and end is not None and now < end:
             text = (
-                f"The gallery image version '{version.id}' cannot be deleted before its end of life date, because "
-                "blockDeletionBeforeEndOfLife is set in its safety profile."
+                "Deletion of Gallery image version is not allowed because the image is enabled for "
+                "blockDeletionBeforeEndOfLife and its endOfLifeDate has not reached yet."
             )
             raise ArmError(409, "DeleteGalleryImageVersionBlockedBeforeEndOfLife", text)
         if self._world.batch.uses_image(version.id):

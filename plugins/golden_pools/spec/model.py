@@ -1,6 +1,6 @@
 """The pool spec: one YAML file per pool, ``include/pools/<pool>.yaml``.
 
-This model is the single source: it validates the file, makes the JSON schema for editors and the README's table of
+This model is the single source: it validates the file, makes the JSON schema for editors and the table of
 fields. Numbers and booleans are strict (``"2"`` is no number, ``2.0`` no count, ``1`` no ``true``), since YAML has real
 types and a wrong one is a slip of the pen. Rules that look at two fields stand on the later field and not on the whole
 part, so that they speak up beside other faults of the same part.

@@ -1,15 +1,22 @@
-"""Scripts that wait for what they are about: the next resizes of a pool, the next commands on its nodes."""
+"""Scripts that wait for what they are about: the next resizes of a pool, the next copies of an image version."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from include.azure_simulator.batch.scripts import PoolScript
 from include.azure_simulator.resources import JsonObject
 
-ScriptT = TypeVar("ScriptT", bound=PoolScript)
+
+class Script(Protocol):
+    """What can be kept and listed."""
+
+    def to_json(self) -> JsonObject:
+        """The script as it was understood."""
+
+
+ScriptT = TypeVar("ScriptT", bound=Script)
 
 
 @dataclass(slots=True)
