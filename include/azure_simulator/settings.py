@@ -93,6 +93,14 @@ class ComputeSettings(SettingsModel):
         default=timedelta(hours=1), description="TrustedLaunchSupported adds at least 1 h to every version"
     )
     operation_retry_after: Duration = Field(default=timedelta(seconds=10), description="Retry-After of Compute")
+    list_page_size: int = Field(
+        default=200,
+        ge=1,
+        description="VMs, disks, snapshots, images, storage accounts on a page of a list; not published",
+    )
+    gallery_page_size: int = Field(
+        default=50, ge=1, description="galleries, definitions and versions on a page of a list; not published"
+    )
     incremental_snapshots_per_window: int = Field(
         default=7, ge=1, description="incremental snapshots per disk and window"
     )

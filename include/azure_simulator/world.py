@@ -80,8 +80,7 @@ class WorldFile(_FileModel):
         placed = [
             *((group.name, group.location) for section in self.subscriptions for group in section.resource_groups),
             *((network.name, network.location) for network in self.networks),
-            *((machine.name, machine.location) for machine in self.compute.virtual_machines),
-            *((gallery.name, gallery.location) for gallery in self.compute.galleries),
+            *self.compute.places(),
             *((account.name, account.location) for account in self.storage.accounts),
         ]
         problems = [f"{name}: no region '{location}'" for name, location in placed if location not in regions]

@@ -302,7 +302,8 @@ def _account_list(request: Request, accounts: list[BatchAccount]) -> Response:
 
 def _arm_list(request: Request, items: list[JsonObject]) -> Response:
     query = dict(request.query_params)
-    page = ListQuery.read(query).page(items, f"{base_url(request)}{request.url.path}", query)
+    size = _world(request).settings.batch.list_page_size
+    page = ListQuery.read(query, size).page(items, f"{base_url(request)}{request.url.path}", query)
     body: JsonObject = {"value": cast(JsonValue, page.items)}
     if page.next_link is not None:
         body["nextLink"] = page.next_link

@@ -152,7 +152,8 @@ def data_plane_json(
 def data_plane_list(request: Request, items: list[JsonObject], entity: str) -> Response:
     """A page of a list of the data plane."""
     query = dict(request.query_params)
-    page = ListQuery.read(query).page(items, f"{base_url(request)}{request.url.path}", query)
+    size = account_of(request).settings.list_page_size
+    page = ListQuery.read(query, size).page(items, f"{base_url(request)}{request.url.path}", query)
     body: JsonObject = {"value": list(page.items)}
     if page.next_link is not None:
         body["odata.nextLink"] = page.next_link

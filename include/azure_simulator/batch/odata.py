@@ -55,12 +55,13 @@ class ListQuery:
     start: int
 
     @classmethod
-    def read(cls, query: Mapping[str, str]) -> ListQuery:
+    def read(cls, query: Mapping[str, str], page_size: int = MOST_RESULTS) -> ListQuery:
         """Read the query of a request.
 
+        :param page_size: how many items are on a page when the caller does not say.
         :raises BatchServiceError: 400 for a number that is none or out of range.
         """
-        most = _number(query, "maxresults", MOST_RESULTS)
+        most = _number(query, "maxresults", page_size)
         if not 1 <= most <= MOST_RESULTS:
             raise invalid_query("maxresults", str(most), f"The value must be between 1 and {MOST_RESULTS}.")
         select = tuple(name.strip() for name in query.get("$select", "").split(",") if name.strip())

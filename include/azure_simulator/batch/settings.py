@@ -93,6 +93,8 @@ class BatchSettings(BaseModel):
     """``Retry-After`` of a pool deletion, as in the examples of the API files."""
 
     # -- limits --------------------------------------------------------------------------------------------------------
+    list_page_size: Annotated[int, Field(ge=1, le=1000)] = 1000
+    """Items on a page of a list of either plane without ``maxresults``; 1,000 is the documented most."""
     inter_node_limit_batch_service: Annotated[int, Field(ge=0)] = 100
     """Nodes of a pool with inter-node communication, nodes in Microsoft's subscriptions (quota article)."""
     inter_node_limit_user_subscription: Annotated[int, Field(ge=0)] = 80

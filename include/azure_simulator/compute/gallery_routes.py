@@ -6,8 +6,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from include.azure_simulator.compute.answers import api_version, deleted, listed, query, world_of, written
+from include.azure_simulator.compute.answers import api_version, deleted, paged, query, world_of, written
 from include.azure_simulator.compute.definitions import DefinitionBody, GalleryBody
+from include.azure_simulator.compute.galleries import Gallery, ImageDefinition, ImageVersion
 from include.azure_simulator.compute.store import TagsBody, compute_id
 from include.azure_simulator.compute.versions import VersionBody
 from include.azure_simulator.resources import ResourceId
@@ -50,7 +51,8 @@ async def list_galleries(request: Request, subscription: str, group: str | None 
         world.require_subscription(subscription)
     else:
         world.require_group(subscription, group)
-    return listed([gallery.render() for gallery in world.compute.galleries.within(subscription, group)])
+    galleries = world.compute.galleries.within(subscription, group)
+    return paged(request, galleries, Gallery.render, world.settings.compute.gallery_page_size)
 
 
 @router.get(_GALLERY)
@@ -88,7 +90,8 @@ async def list_definitions(request: Request, subscription: str, group: str) -> R
     world = world_of(request)
     world.require_group(subscription, group)
     gallery = world.compute.galleries.require(_gallery_id(request))
-    return listed([definition.render() for definition in world.compute.definitions.children(gallery.rid)])
+    definitions = world.compute.definitions.children(gallery.rid)
+    return paged(request, definitions, ImageDefinition.render, world.settings.compute.gallery_page_size)
 
 
 @router.get(_DEFINITION)
@@ -128,7 +131,7 @@ async def list_versions(request: Request, subscription: str, group: str) -> Resp
     world.require_group(subscription, group)
     definition = world.compute.definitions.require(_definition_id(request))
     versions = world.compute.versions.children(definition.rid)
-    return listed([version.render() for version in versions])
+    return paged(request, versions, ImageVersion.render, world.settings.compute.gallery_page_size)
 
 
 @router.get(_VERSION)

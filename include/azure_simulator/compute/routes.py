@@ -10,10 +10,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from include.azure_simulator.compute import usages as quota
-from include.azure_simulator.compute.answers import api_version, deleted, listed, query, started, world_of, written
+from include.azure_simulator.compute.answers import (
+    api_version,
+    deleted,
+    listed,
+    paged,
+    query,
+    started,
+    world_of,
+    written,
+)
 from include.azure_simulator.compute.disks import Disk, DiskBody
-from include.azure_simulator.compute.images import ImageBody
-from include.azure_simulator.compute.snapshots import SnapshotBody
+from include.azure_simulator.compute.images import ImageBody, ManagedImage
+from include.azure_simulator.compute.machines import VirtualMachine
+from include.azure_simulator.compute.snapshots import Snapshot, SnapshotBody
 from include.azure_simulator.compute.store import TagsBody, compute_id
 from include.azure_simulator.compute.vm_bodies import VirtualMachineBody
 from include.azure_simulator.compute.vm_writes import delete_machine, put_machine
@@ -39,7 +49,8 @@ async def list_vms(request: Request, subscription: str, group: str | None = None
     """The VMs of a subscription or a resource group."""
     world = _scope(request, subscription, group)
     machines = world.compute.machines.within(subscription, group)
-    return listed([machine.render(now=world.clock.now(), expand=query(request, "$expand")) for machine in machines])
+    render = partial(VirtualMachine.render, now=world.clock.now(), expand=query(request, "$expand"))
+    return paged(request, machines, render, world.settings.compute.list_page_size)
 
 
 @router.get(_VM)
@@ -136,7 +147,8 @@ async def run_command(request: Request, subscription: str, group: str, name: str
 async def list_disks(request: Request, subscription: str, group: str | None = None) -> Response:
     """The disks of a subscription or a resource group."""
     world = _scope(request, subscription, group)
-    return listed([_disk(request, disk) for disk in world.compute.disks.within(subscription, group)])
+    disks = world.compute.disks.within(subscription, group)
+    return paged(request, disks, partial(_rendered_disk, world), world.settings.compute.list_page_size)
 
 
 @router.get(_DISK)
@@ -174,10 +186,10 @@ async def delete_disk(request: Request, subscription: str, group: str, name: str
 @router.get(f"{_GROUP}/snapshots")
 async def list_snapshots(request: Request, subscription: str, group: str | None = None) -> Response:
     """The snapshots of a subscription or a resource group."""
-    snapshots = _scope(request, subscription, group).compute.snapshots
-    return listed(
-        [snapshot.render(api_version=api_version(request)) for snapshot in snapshots.within(subscription, group)]
-    )
+    world = _scope(request, subscription, group)
+    snapshots = world.compute.snapshots.within(subscription, group)
+    render = partial(Snapshot.render, api_version=api_version(request))
+    return paged(request, snapshots, render, world.settings.compute.list_page_size)
 
 
 @router.get(_SNAPSHOT)
@@ -224,8 +236,9 @@ async def delete_snapshot(request: Request, subscription: str, group: str, name:
 @router.get(f"{_GROUP}/images")
 async def list_images(request: Request, subscription: str, group: str | None = None) -> Response:
     """The managed images of a subscription or a resource group."""
-    images = _scope(request, subscription, group).compute.images
-    return listed([image.render() for image in images.within(subscription, group)])
+    world = _scope(request, subscription, group)
+    images = world.compute.images.within(subscription, group)
+    return paged(request, images, ManagedImage.render, world.settings.compute.list_page_size)
 
 
 @router.get(_IMAGE)

@@ -154,7 +154,7 @@ class Snapshots(Store[Snapshot]):
             incremental=body.properties.incremental,
         )
         if snapshot.incremental:
-            snapshot.family_id = self._families.setdefault(source.rid.key, str(uuid.uuid4()))
+            snapshot.family_id = self.family(source.id)
             self._incremental_times.setdefault(source.rid.key, []).append(now)
         self.add(snapshot)
         duration = self._world.settings.compute.snapshot_create
@@ -175,6 +175,10 @@ class Snapshots(Store[Snapshot]):
             raise not_allowed(f"Snapshot '{rid.name}' cannot be deleted while '{reader}' is being created from it.")
         duration = self._world.settings.compute.snapshot_delete
         return begin_delete(self._world, self, snapshot, OperationFamily.DISK, duration)
+
+    def family(self, source_id: str) -> str:
+        """What joins the incremental snapshots of one disk."""
+        return self._families.setdefault(source_id.lower(), str(uuid.uuid4()))
 
     def _again(self, existing: Snapshot, body: SnapshotBody) -> Written[Snapshot]:
         if existing.provisioning_state is ProvisioningState.DELETING:

@@ -10,13 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from include.azure_simulator.compute.definitions import Definitions, Galleries
 from include.azure_simulator.compute.disks import Disks
-from include.azure_simulator.compute.galleries import Gallery, ImageVersion
+from include.azure_simulator.compute.galleries import ImageVersion
 from include.azure_simulator.compute.guests import Guest
 from include.azure_simulator.compute.images import Images, ManagedImage
 from include.azure_simulator.compute.machines import PowerState
+from include.azure_simulator.compute.sections import GallerySection, ImageSection, SnapshotSection, TopLevelSection
+from include.azure_simulator.compute.seeding import add_gallery, add_image, add_snapshot
 from include.azure_simulator.compute.sizes import VmSize
 from include.azure_simulator.compute.snapshots import Snapshots
-from include.azure_simulator.compute.store import ProvisioningState, compute_id
+from include.azure_simulator.compute.store import ProvisioningState
 from include.azure_simulator.compute.versions import Versions
 from include.azure_simulator.compute.vm_populate import add_machine
 from include.azure_simulator.compute.vm_section import VirtualMachineSection
@@ -33,17 +35,6 @@ _COUNTED = re.compile(
 """Lower-case ids of snapshots and images."""
 
 
-class GallerySection(BaseModel):
-    """A gallery of a world file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    resource_group: str
-    location: str
-    subscription: str | None = Field(default=None, description="default: the first subscription of the file")
-
-
 class ComputeSection(BaseModel):
     """The compute part of a world file. ``core_quotas`` are limits by VM family, ``cores`` the limit in a region."""
 
@@ -52,7 +43,26 @@ class ComputeSection(BaseModel):
     vm_sizes: list[VmSize]
     core_quotas: dict[str, int] = Field(default_factory=lambda: {"cores": 100})
     virtual_machines: list[VirtualMachineSection] = Field(default_factory=list)
+    snapshots: list[SnapshotSection] = Field(default_factory=list)
+    images: list[ImageSection] = Field(default_factory=list)
     galleries: list[GallerySection] = Field(default_factory=list)
+
+    def places(self) -> list[tuple[str, str]]:
+        """The name and the region of everything that is somewhere."""
+        tops: list[TopLevelSection | VirtualMachineSection] = [
+            *self.virtual_machines,
+            *self.snapshots,
+            *self.images,
+            *self.galleries,
+        ]
+        versions = [
+            version
+            for gallery in self.galleries
+            for definition in gallery.definitions
+            for version in definition.versions
+        ]
+        replicas = [(version.name, normalise_region(region.name)) for version in versions for region in version.regions]
+        return [(top.name, top.location) for top in tops] + replicas
 
 
 class ComputeWorld:
@@ -78,14 +88,14 @@ class ComputeWorld:
 
         :raises ArmError: when a subscription or resource group does not exist.
         """
-        default = next(iter(world.subscriptions.values())).id
-        for gallery in self.section.galleries:
-            group = world.require_group(gallery.subscription or default, gallery.resource_group)
-            rid = compute_id(gallery.subscription or default, group.name, "galleries", gallery.name)
-            location = normalise_region(gallery.location)
-            self.galleries.add(Gallery(rid, location, {}, ProvisioningState.SUCCEEDED))
         for machine in self.section.virtual_machines:
             add_machine(world, machine)
+        for snapshot in self.section.snapshots:
+            add_snapshot(world, snapshot)
+        for image in self.section.images:
+            add_image(world, image)
+        for gallery in self.section.galleries:
+            add_gallery(world, gallery)
 
     def image_version(self, resource_id: str) -> ImageVersion | None:
         """The image version with this full id, ignoring case."""
@@ -123,13 +133,19 @@ class ComputeWorld:
             return version.base_image
         if (image := self.images.find(source_id)) is not None:
             return self.base_image(image.source_ids[0]) if image.source_ids else None
-        if (machine := self.machines.find(source_id)) is not None:
-            guest: Guest | None = self.machines.guest(machine)
-        else:
-            copied = self.snapshots.find(source_id) or self.disks.find(source_id)
-            guest = copied.content.guest if copied is not None else None
+        guest = self.guest(source_id)
         base = guest.image if guest is not None else None
         return None if base is None else (base.publisher.lower(), base.offer.lower(), base.sku.lower())
+
+    def guest(self, source_id: str) -> Guest | None:
+        """The system on a VM, a disk or a snapshot; a snapshot of the world file has that of its disk."""
+        if (machine := self.machines.find(source_id)) is not None:
+            return self.machines.guest(machine)
+        copied = self.snapshots.find(source_id) or self.disks.find(source_id)
+        if copied is None or copied.content.guest is not None:
+            return copied.content.guest if copied is not None else None
+        parent = copied.creation_data.get("sourceResourceId")
+        return self.guest(parent) if isinstance(parent, str) else None
 
     def origins(self, resource_id: str) -> frozenset[str]:
         """An image with the images and versions that it was made from, down to their snapshots; ids in lower case.

@@ -6,9 +6,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from include.azure_simulator.compute.answers import listed, world_of
+from include.azure_simulator.compute.answers import paged, world_of
 from include.azure_simulator.compute.store import not_found
 from include.azure_simulator.resources import ResourceId
+from include.azure_simulator.storage.accounts import StorageAccount
 from include.azure_simulator.wire import CaseInsensitiveRoute, json_response
 
 router = APIRouter(route_class=CaseInsensitiveRoute)
@@ -26,7 +27,8 @@ async def list_accounts(request: Request, subscription: str, group: str | None =
         world.require_subscription(subscription)
     else:
         world.require_group(subscription, group)
-    return listed([account.render() for account in world.storage.within(subscription, group)])
+    accounts = world.storage.within(subscription, group)
+    return paged(request, accounts, StorageAccount.render, world.settings.compute.list_page_size)
 
 
 @router.get(f"{_GROUP}/{{name}}")
