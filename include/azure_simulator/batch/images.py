@@ -12,6 +12,7 @@ from include.azure_simulator.batch.allocation import provider_error
 from include.azure_simulator.batch.errors import BatchServiceError, invalid_value
 from include.azure_simulator.batch.pool_spec import ImageReference, PoolSpec, VirtualMachineConfiguration
 from include.azure_simulator.batch.scripts import ErrorDetail, NodeFate, NodeOutcome, ScriptedError
+from include.azure_simulator.batch.security import security_problem
 from include.azure_simulator.batch.settings import BatchSettings, MissingImageCode, SpecializedImage
 from include.azure_simulator.compute.galleries import ImageVersion
 from include.azure_simulator.compute.sizes import VmSize
@@ -124,7 +125,8 @@ class ImageRules:
             version = image.version or "latest"
             exact = exact if version == "latest" else version
             reference: JsonObject = {**image.to_json(), "version": version, "exactVersion": exact}
-            return BootImage(reference)
+            message = self.security_problem(spec, size)
+            return BootImage(reference, None if message is None else provider_error(message))
         if image.is_managed_image:
             found = self.world.compute.managed_image(image.id or "") is not None
             return BootImage(image.to_json(), None if found else self._missing())
@@ -135,6 +137,17 @@ class ImageRules:
             return BootImage(image.to_json(), self._missing())
         problem = None if size is None else _cannot_boot(version_found, spec, size)
         return BootImage({"id": version_found.id}, problem, self._outcome(version_found, spec))
+
+    def security_problem(self, spec: PoolSpec, size: VmSize | None) -> str | None:
+        """What Compute says to the security type of a pool with its image and size, or ``None``."""
+        if spec.image.publisher is not None:
+            first = next((entry for entry in self.supported if entry.matches(spec.image)), None)
+            kind = "TrustedLaunchSupported" if first is None or first.generation == "V2" else "Standard"
+        elif (version := self._version(spec.image)) is not None:
+            kind = version.security_type
+        else:
+            return None
+        return security_problem(spec.machine.security_profile, kind, size)
 
     def origins(self, image: ImageReference) -> frozenset[str]:
         """The custom image that new nodes boot from now, with all that it was made from down to its snapshots."""
@@ -259,15 +272,5 @@ def _cannot_boot(version: ImageVersion, spec: PoolSpec, size: VmSize) -> Scripte
             f"Cannot create a VM of size '{spec.vm_size.upper()}' because this VM size only supports a CPU "
             f"Architecture of '{size.architecture}', but an image of '{version.architecture}' was given."
         )
-    pool_type = (spec.machine.security_profile.security_type if spec.machine.security_profile else None) or ""
-    if version.security_type == "TrustedLaunch" and pool_type.lower() != "trustedlaunch":
-        return provider_error(
-            "The provided gallery image only supports creation of VMs and VM Scale Sets with 'TrustedLaunch' "
-            "security type."
-        )
-    if version.security_type == "Standard" and pool_type.lower() == "trustedlaunch":
-        return provider_error(
-            "Use of TrustedLaunch setting is not supported for the provided image. "
-            "Please select Trusted Launch Supported Gen2 OS Image."
-        )
-    return None
+    message = security_problem(spec.machine.security_profile, version.security_type, size)
+    return None if message is None else provider_error(message)

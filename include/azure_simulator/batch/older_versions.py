@@ -44,6 +44,8 @@ def data_plane_pool_in(version: str, pool: JsonObject) -> JsonObject:
     profile = machine.get("securityProfile")
     if version < _DEALLOCATION_SINCE and isinstance(profile, dict) and not profile.keys() >= _WHOLE_PROFILE:
         del machine["securityProfile"]
+    elif isinstance(profile, dict) and profile.get("securityType") == "confidentialvm":
+        machine["securityProfile"] = {**profile, "securityType": "confidentialVM"}
     disk = machine.get("osDisk")
     if version >= _DEALLOCATION_SINCE and isinstance(disk, dict) and "ephemeralOSDiskSettings" in disk:
         # 2024-07-01.20.0 alone writes this value as ARM does.

@@ -159,13 +159,33 @@ class DataDisk(Wire):
     managed_disk: ManagedDisk | None = None
 
 
+class SecurityType(WireEnum):
+    """What nodes boot as when it is nothing standard."""
+
+    TRUSTED_LAUNCH = "trustedLaunch"
+    CONFIDENTIAL_VM = "confidentialVM"
+
+
+class UefiSettings(Wire):
+    """What a node with a security type checks when it boots."""
+
+    secure_boot_enabled: bool | None = None
+    v_tpm_enabled: bool | None = None
+
+
 class SecurityProfile(Wire):
     """Trusted launch or confidential nodes."""
 
-    security_type: str | None = None
+    security_type: SecurityType | None = None
     encryption_at_host: bool | None = None
-    uefi_settings: JsonObject | None = None
+    uefi_settings: UefiSettings | None = None
     proxy_agent_settings: JsonObject | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> SecurityProfile:
+        if self.uefi_settings is not None and self.security_type is None:
+            raise ValueError("securityType has to be set to enable uefiSettings.")
+        return self
 
 
 class VirtualMachineConfiguration(Wire):
@@ -190,6 +210,18 @@ class VirtualMachineConfiguration(Wire):
         if disks is not None and len({disk.lun for disk in disks}) != len(disks):
             raise ValueError("The logical unit numbers of the data disks must be unique.")
         return disks
+
+    @model_validator(mode="after")
+    def _encryption_of_confidential_disks(self) -> VirtualMachineConfiguration:
+        """It can only be set for confidential VMs, and is required for them."""
+        disk = self.os_disk or {}
+        managed = disk.get("managedDisk")
+        profile = managed.get("securityProfile") if isinstance(managed, dict) else None
+        given = isinstance(profile, dict) and profile.get("securityEncryptionType") is not None
+        security = self.security_profile.security_type if self.security_profile is not None else None
+        if given != (security is SecurityType.CONFIDENTIAL_VM):
+            raise ValueError("securityEncryptionType is required for confidential VMs, and can only be set for them.")
+        return self
 
 
 class DeploymentConfiguration(Wire):

@@ -31,6 +31,7 @@ from include.azure_simulator.batch.pool_spec import (
 )
 from include.azure_simulator.batch.pools import AllocationState, Pool, Targets
 from include.azure_simulator.batch.section import PoolSection
+from include.azure_simulator.batch.settings import SecurityMismatch
 from include.azure_simulator.batch.wire import parse
 from include.azure_simulator.resources import JsonObject
 
@@ -382,6 +383,8 @@ def _check_surroundings(account: BatchAccount, spec: PoolSpec, written: Set[str]
     """Check what a write says against the account and its region; what it leaves alone is not looked at again."""
     if "deploymentConfiguration" in written:
         _check_image(account, spec, shared_key=shared_key)
+    if written & {"deploymentConfiguration", "vmSize"}:
+        _check_security(account, spec)
     if written & {"vmSize", "taskSlotsPerNode"}:
         _check_size(account, spec)
     if "scaleSettings" in written and spec.scale_settings.auto_scale is not None:
@@ -404,6 +407,16 @@ def _check_image(account: BatchAccount, spec: PoolSpec, *, shared_key: bool) -> 
             ],
         )
     account.images.check(spec.machine)
+
+
+def _check_security(account: BatchAccount, spec: PoolSpec) -> None:
+    """Refuse a security type that image or size cannot have; without the switch it shows at the resize only."""
+    if account.settings.security_mismatch is not SecurityMismatch.REFUSE:
+        return
+    message = account.images.security_problem(spec, account.vm_size(spec.vm_size))
+    if message is not None:
+        profile = spec.machine.security_profile
+        raise invalid_value("securityType", profile.security_type if profile is not None else None, message)
 
 
 def _check_size(account: BatchAccount, spec: PoolSpec) -> None:

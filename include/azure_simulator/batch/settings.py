@@ -37,6 +37,13 @@ class SpecializedImage(StrEnum):
     UNUSABLE_NODES = "unusable_nodes"
 
 
+class SecurityMismatch(StrEnum):
+    """When a pool learns that its image or size does not go with its security type."""
+
+    RESIZE_ERROR = "resize_error"
+    REFUSE = "refuse"
+
+
 class LoweredBy(StrEnum):
     """What the targets of a pool are after nodes were removed by name: so many fewer than it had, or than it wanted."""
 
@@ -132,6 +139,8 @@ class BatchSettings(BaseModel):
     """Resize error of a growing pool whose image version was deleted; no source names it."""
     specialized_image: SpecializedImage = SpecializedImage.REFUSE
     """Batch takes generalized images only; whether it says so at once or its nodes never come up is not published."""
+    security_mismatch: SecurityMismatch = SecurityMismatch.RESIZE_ERROR
+    """Whether a security type that image or size cannot have is a resize error or refused at once; not published."""
     unfinished_versions_serve: bool = False
     """Whether an image version that is ``Creating`` or ``Failed`` serves pools where it is complete; not published."""
     drain_timeout_code: str = "AllocationTimedout"

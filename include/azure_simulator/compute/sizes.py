@@ -33,6 +33,7 @@ class VmSize(BaseModel):
     disk_controllers: frozenset[DiskController] = frozenset({"SCSI"})
     premium_io: bool = True
     trusted_launch: bool = True
+    confidential: bool = False
     accelerated_networking: bool = True
     max_data_disks: int = Field(default=4, ge=0)
     temp_disk_gib: int = Field(default=0, ge=0)

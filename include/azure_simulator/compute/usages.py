@@ -111,6 +111,8 @@ def _sku(size: VmSize, location: str) -> JsonObject:
     }
     if not size.trusted_launch:
         capabilities["TrustedLaunchDisabled"] = "True"
+    if size.confidential:
+        capabilities["ConfidentialComputingType"] = "SNP"
     restricted = location in size.restricted_in
     restriction: JsonObject = {
         "type": "Location",

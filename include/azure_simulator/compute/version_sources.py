@@ -1,9 +1,9 @@
-"""What an image version is made from, and whether it fits its definition."""
+"""What an image version is made from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, NoReturn
 
 from pydantic import Field, JsonValue
 
@@ -17,6 +17,7 @@ from include.azure_simulator.compute.store import (
     invalid_parameter,
     not_allowed,
 )
+from include.azure_simulator.compute.version_fit import STORAGE_PROFILE, SourceContent, check_fits, check_sizes
 from include.azure_simulator.compute.vhds import Vhd, find_vhd
 from include.azure_simulator.resources import JsonObject
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from include.azure_simulator.world import World
 
 _VM_SOURCE_SINCE = "2023-07-03"
-_PREFIX = "galleryImageVersion.properties.storageProfile"
 
 
 class FullSourceBody(RequestBody):
@@ -103,22 +103,6 @@ class _DiskSource(NamedTuple):
     vhd: Vhd | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Content:
-    """What a source holds; ``None`` where the source does not say."""
-
-    os_type: str | None
-    os_state: str | None
-    generation: str | None
-    architecture: str | None
-    os_disk_gib: int
-    data_disks: dict[int, int]
-    security_type: str | None = None
-    purchase_plan: JsonObject | None = None
-    kind: Literal["image", "disks", "version", "vm", "vhd"] = "disks"
-    boots: bool = True
-
-
 def resolve_source(
     world: World, definition: ImageDefinition, body: VersionStorageBody, location: str, api_version: str
 ) -> VersionSource:
@@ -128,32 +112,34 @@ def resolve_source(
     """
     has_disks = body.os_disk_image is not None and body.os_disk_image.source is not None
     if (body.source is not None) == has_disks:
-        text = f"Exactly one of '{_PREFIX}.source' and '{_PREFIX}.osDiskImage' must be given."
-        raise invalid_parameter(text, _PREFIX)
+        text = f"Exactly one of '{STORAGE_PROFILE}.source' and '{STORAGE_PROFILE}.osDiskImage' must be given."
+        raise invalid_parameter(text, STORAGE_PROFILE)
     if body.source is not None:
         content = _full_source(world, body.source, location, api_version)
     else:
         content = _disk_sources(world, definition, body, location)
-    _check_fits(definition, content, body.source_ids()[0])
-    _check_sizes(world, content)
+    check_fits(definition, content, body.source_ids()[0])
+    check_sizes(world, content)
     profile = _storage_profile(body, content)
     return VersionSource(body.source_ids(), content.os_disk_gib, content.data_disks, profile, content.boots)
 
 
-def _full_source(world: World, body: FullSourceBody, location: str, api_version: str) -> _Content:
+def _full_source(world: World, body: FullSourceBody, location: str, api_version: str) -> SourceContent:
     given = [source for source in (body.id, body.virtual_machine_id, body.community_gallery_image_id) if source]
     if len(given) != 1:
-        raise invalid_parameter(f"Exactly one source must be given in '{_PREFIX}.source'.", f"{_PREFIX}.source")
+        raise invalid_parameter(
+            f"Exactly one source must be given in '{STORAGE_PROFILE}.source'.", f"{STORAGE_PROFILE}.source"
+        )
     if body.virtual_machine_id is not None:
         if api_version[:10] < _VM_SOURCE_SINCE:
             text = "Could not find member 'virtualMachineId' on object of type 'GalleryArtifactVersionFullSource'."
-            raise invalid_parameter(text, f"{_PREFIX}.source.virtualMachineId")
+            raise invalid_parameter(text, f"{STORAGE_PROFILE}.source.virtualMachineId")
         return _vm_content(world, body.virtual_machine_id, location)
     source_id = given[0]
     image = world.compute.images.find(source_id)
     if image is not None:
         _check_source(image, location)
-        return _Content(
+        return SourceContent(
             image.os_type,
             image.os_state,
             image.hyper_v_generation,
@@ -167,29 +153,39 @@ def _full_source(world: World, body: FullSourceBody, location: str, api_version:
     if version is None:
         _refuse_missing(source_id, location)
     _check_source(version, location)
-    return _Content(
+    return SourceContent(
         version.os_type,
         version.os_state,
         version.hyper_v_generation,
         version.architecture,
         version.os_disk_gib,
         version.data_disks,
+        security_type=version.security_type,
         kind="version",
         boots=version.boots,
     )
 
 
-def _vm_content(world: World, vm_id: str, location: str) -> _Content:
+def _vm_content(world: World, vm_id: str, location: str) -> SourceContent:
     machine = world.compute.machines.find(vm_id)
     if machine is None:
         _refuse_missing(vm_id, location)
     _check_source(machine, location)
     section = machine.section
+    disks = [section.os_disk, *section.data_disks]
+    ultra = [disk.name for disk in disks if disk.sku == "UltraSSD_LRS"]
+    problem = None
     if section.ephemeral_os_disk:
-        raise invalid_parameter("Source virtual machine cannot contain an ephemeral OS disk.", f"{_PREFIX}.source")
-    if section.encrypted:
-        raise invalid_parameter("Source virtual machine cannot contain an encrypted disk.", f"{_PREFIX}.source")
-    return _Content(
+        problem = "cannot contain an ephemeral OS disk"
+    elif section.encrypted:
+        problem = "cannot contain an encrypted disk"
+    elif any(disk.vhd_uri is not None for disk in disks):
+        problem = "must be created from Managed Disks"
+    elif ultra:
+        problem = f"cannot contain disk ['{ultra[0]}'] stored in an UltraSSD account type"
+    if problem is not None:
+        raise invalid_parameter(f"Source virtual machine {machine.id} {problem}.", f"{STORAGE_PROFILE}.source")
+    return SourceContent(
         section.os_type,
         "Generalized" if machine.generalized else "Specialized",
         section.generation,
@@ -202,21 +198,22 @@ def _vm_content(world: World, vm_id: str, location: str) -> _Content:
     )
 
 
-def _disk_sources(world: World, definition: ImageDefinition, body: VersionStorageBody, location: str) -> _Content:
+def _disk_sources(world: World, definition: ImageDefinition, body: VersionStorageBody, location: str) -> SourceContent:
     assert body.os_disk_image is not None
-    target = f"{_PREFIX}.dataDiskImages"
+    target = f"{STORAGE_PROFILE}.dataDiskImages"
     data = body.data_disk_images or []
     luns = [disk.lun for disk in data]
     if len(set(luns)) != len(luns):
         raise invalid_parameter(f"The LUNs of '{target}' must be unique.", f"{target}.lun")
-    os_disk = _disk(world, body.os_disk_image, location, f"{_PREFIX}.osDiskImage")
-    data_disks = [_disk(world, disk, location, target) for disk in data]
+    subscription = definition.rid.subscription
+    os_disk = _disk(world, body.os_disk_image, subscription, location, f"{STORAGE_PROFILE}.osDiskImage")
+    data_disks = [_disk(world, disk, subscription, location, target) for disk in data]
     keys = [os_disk.id.lower(), *(disk.id.lower() for disk in data_disks)]
     if len(set(keys)) != len(keys):
-        raise invalid_parameter(f"The sources of '{_PREFIX}' must be unique.", target)
+        raise invalid_parameter(f"The sources of '{STORAGE_PROFILE}' must be unique.", target)
     content = os_disk.content
     if os_disk.vhd is not None:
-        return _Content(
+        return SourceContent(
             None,
             None,
             None,
@@ -226,7 +223,7 @@ def _disk_sources(world: World, definition: ImageDefinition, body: VersionStorag
             kind="vhd",
             boots=os_disk.vhd.holds(definition.os_type, definition.hyper_v_generation),
         )
-    return _Content(
+    return SourceContent(
         content.os_type,
         None,
         content.generation,
@@ -238,7 +235,7 @@ def _disk_sources(world: World, definition: ImageDefinition, body: VersionStorag
     )
 
 
-def _disk(world: World, body: OsDiskImageBody, location: str, target: str) -> _DiskSource:
+def _disk(world: World, body: OsDiskImageBody, subscription: str, location: str, target: str) -> _DiskSource:
     source = body.source
     if source is None or source.key is None:
         raise invalid_parameter(f"One of 'id' and 'uri' must be given in '{target}.source'.", f"{target}.source")
@@ -248,6 +245,13 @@ def _disk(world: World, body: OsDiskImageBody, location: str, target: str) -> _D
     if found is None:
         _refuse_missing(source.key, location)
     _check_source(found, location)
+    if found.content.encryption_set_id is not None and found.rid.subscription.lower() != subscription.lower():
+        text = (
+            f"Encrypted source: '{found.id}' is in a different subscription ID than the current gallery image version "
+            f"subscription '{subscription}'. Please retry with an unencrypted source(s) or use the source's "
+            f"subscription '{found.rid.subscription}' to create the gallery image version."
+        )
+        raise invalid_parameter(text, target)
     if found.sku == "UltraSSD_LRS":
         raise invalid_parameter(f"The disk type UltraSSD_LRS of source '{found.id}' is not supported.", target)
     return _DiskSource(found.id, found.content)
@@ -271,68 +275,16 @@ def _check_source(source: Resource, location: str) -> None:
         _refuse_missing(source.id, location)
     if source.provisioning_state is not ProvisioningState.SUCCEEDED:
         raise not_allowed(
-            f"The source '{source.id}' is in state {source.provisioning_state}.", target=f"{_PREFIX}.source"
+            f"The source '{source.id}' is in state {source.provisioning_state}.", target=f"{STORAGE_PROFILE}.source"
         )
 
 
 def _refuse_missing(source_id: str, location: str) -> NoReturn:
     text = f"Source '{source_id}' is not found. Please make sure that it exists and is in the same region '{location}'."
-    raise invalid_parameter(text, f"{_PREFIX}.source")
+    raise invalid_parameter(text, f"{STORAGE_PROFILE}.source")
 
 
-def _check_fits(definition: ImageDefinition, content: _Content, source_id: str) -> None:
-    for label, own, parent in (
-        ("OS Type", content.os_type, definition.os_type),
-        ("OS State", content.os_state, definition.os_state),
-        ("Hyper-V Generation", content.generation, definition.hyper_v_generation),
-        ("Architecture", content.architecture, definition.architecture),
-    ):
-        if own is not None and own != parent:
-            text = (
-                f"Cannot create Gallery Image Version from: {source_id} since the {label} in the parent gallery image "
-                f"({parent}) is not {own}."
-            )
-            raise invalid_parameter(text, f"{_PREFIX}.source")
-    _check_security(definition, content)
-    plan = content.purchase_plan
-    if plan is not None and definition.properties.get("purchasePlan") != plan:
-        text = f"The purchase plan of source {source_id} does not match the purchase plan of the parent gallery image."
-        raise invalid_parameter(text, f"{_PREFIX}.source")
-
-
-def _check_security(definition: ImageDefinition, content: _Content) -> None:
-    security = definition.security_type
-    if content.kind in ("disks", "vm") and security == "TrustedLaunchSupported":
-        text = (
-            "The security type 'TrustedLaunchSupported' is not supported for the source id ''. Currently only Vhd "
-            "Blob, User Image and Gallery Image Version sources are supported."
-        )
-        raise invalid_parameter(text, "galleryImage.properties.features")
-    words = {"image": "a User Image", "vhd": "a Vhd Blob"}
-    if content.kind in words and security not in ("Standard", "TrustedLaunchSupported"):
-        text = f"The security type '{security}' is not supported for {words[content.kind]} source."
-        raise invalid_parameter(text, "galleryImage.properties.features")
-    bound = content.security_type is not None
-    if content.kind in ("disks", "vm") and bound != (security != "Standard"):
-        text = (
-            f"The security type '{content.security_type or 'Standard'}' of the source does not match the security type "
-            f"'{security}' of the parent gallery image."
-        )
-        raise invalid_parameter(text, "galleryImage.properties.features")
-
-
-def _check_sizes(world: World, content: _Content) -> None:
-    settings = world.settings.compute
-    too_large = [lun for lun, size in content.data_disks.items() if size > settings.data_disk_limit_gib]
-    if too_large:
-        text = f"The data disk at LUN {too_large[0]} is larger than the limit of {settings.data_disk_limit_gib} GB."
-        raise invalid_parameter(text, f"{_PREFIX}.dataDiskImages")
-    if content.os_disk_gib + sum(content.data_disks.values()) > settings.image_size_limit_gib:
-        text = f"The disks of the image are larger than the limit of {settings.image_size_limit_gib} GB."
-        raise invalid_parameter(text, _PREFIX)
-
-
-def _storage_profile(body: VersionStorageBody, content: _Content) -> JsonObject:
+def _storage_profile(body: VersionStorageBody, content: SourceContent) -> JsonObject:
     profile = body.to_json()
     asked: list[JsonObject] = [disk.to_json() for disk in body.data_disk_images or []]
     by_lun = {disk["lun"]: disk for disk in asked}
