@@ -33,6 +33,7 @@ class OperationFamily(StrEnum):
     COMPUTE = "Microsoft.Compute/locations/{location}/operations"
     DISK = "Microsoft.Compute/locations/{location}/DiskOperations"
     GALLERY = "Microsoft.Compute/locations/{location}/capsOperations"
+    NETWORK = "Microsoft.Network/locations/{location}/operations"
     BATCH = "Microsoft.Batch/locations/{location}/operations"
 
 

@@ -10,6 +10,8 @@ from include.azure_simulator.faults import Plane
 from include.azure_simulator.links import base_url
 from include.azure_simulator.wire import json_response
 
+_NAMESPACES = ("microsoft.compute", "microsoft.network", "microsoft.storage", "microsoft.batch", "microsoft.resources")
+
 
 def render_error(request: Request, error: SimulatedError) -> Response:
     """The answer for an error."""
@@ -39,7 +41,7 @@ def no_route(request: Request, status: int) -> SimulatedError:
         return ArmError(404, "NotFound", f"The path '{path}' was not found.")
     rest = segments[len(lowered) - 1 - lowered[::-1].index("providers") + 1 :]
     namespace = rest[0] if rest else ""
-    if namespace.lower() not in ("microsoft.compute", "microsoft.batch", "microsoft.resources", "microsoft.storage"):
+    if namespace.lower() not in _NAMESPACES:
         return ArmError(404, "InvalidResourceNamespace", f"The resource namespace '{namespace}' is invalid.")
     kind = "/".join(rest[1::2])
     version = request.query_params.get("api-version", "")

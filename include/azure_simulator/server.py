@@ -5,11 +5,12 @@ from __future__ import annotations
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from include.azure_simulator import control, identity, networks, subscriptions
+from include.azure_simulator import control, identity, subscriptions
 from include.azure_simulator.batch import arm_routes, data_plane_routes
 from include.azure_simulator.compute import gallery_routes, operation_routes, routes
 from include.azure_simulator.errors import ArmError, SimulatedError
 from include.azure_simulator.middleware import ArmGate, Exchanges, ScriptedFaults
+from include.azure_simulator.network import routes as network_routes
 from include.azure_simulator.rendering import no_route, render_error
 from include.azure_simulator.storage import routes as storage_routes
 from include.azure_simulator.world import World
@@ -27,7 +28,7 @@ def build_app(world: World) -> FastAPI:
         control,
         identity,
         subscriptions,
-        networks,
+        network_routes,
         routes,
         gallery_routes,
         operation_routes,

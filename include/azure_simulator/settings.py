@@ -55,6 +55,8 @@ class ComputeSettings(SettingsModel):
     vm_deallocate: Duration = Field(default=timedelta(seconds=90), description="usually 60 to 120 s")
     vm_power_off: Duration = Field(default=timedelta(seconds=40), description="estimate")
     vm_start: Duration = Field(default=timedelta(seconds=50), description="estimate")
+    vm_create: Duration = Field(default=timedelta(seconds=45), description="from disks that exist; estimate")
+    vm_delete: Duration = Field(default=timedelta(seconds=40), description="estimate")
     vm_update: Duration = Field(default=timedelta(seconds=5), description="estimate; tags change at once")
     run_command: Duration = Field(default=timedelta(seconds=30), description="the agent alone needs about 20 s")
     disk_create: Duration = Field(default=timedelta(seconds=10), description="estimate")
@@ -127,6 +129,16 @@ class ComputeSettings(SettingsModel):
     )
 
 
+class NetworkSettings(SettingsModel):
+    """How long the network provider takes."""
+
+    interface_write: Duration = Field(default=timedelta(seconds=3), description="estimate")
+    interface_delete: Duration = Field(default=timedelta(seconds=5), description="estimate")
+    interface_reservation: Duration = Field(
+        default=timedelta(seconds=180), description="how long an interface stays reserved for a VM that never came up"
+    )
+
+
 class LogSettings(SettingsModel):
     """Bounds of the request log."""
 
@@ -148,6 +160,7 @@ class SimulatorSettings(SettingsModel):
     """All settings of the simulator."""
 
     compute: ComputeSettings = ComputeSettings()
+    network: NetworkSettings = NetworkSettings()
     batch: BatchSettings = BatchSettings()
     throttling: ThrottlingSettings = ThrottlingSettings()
     identity: IdentitySettings = IdentitySettings()

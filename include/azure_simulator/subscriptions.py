@@ -15,7 +15,7 @@ from include.azure_simulator.world import ResourceGroup, Subscription, World
 router = APIRouter(route_class=CaseInsensitiveRoute)
 
 _GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
-_NAMESPACES = ("Microsoft.Batch", "Microsoft.Compute", "Microsoft.Resources", "Microsoft.Storage")
+_NAMESPACES = ("Microsoft.Batch", "Microsoft.Compute", "Microsoft.Network", "Microsoft.Resources", "Microsoft.Storage")
 
 
 class GroupBody(BaseModel):

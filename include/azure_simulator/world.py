@@ -15,6 +15,8 @@ from include.azure_simulator.compute.world import ComputeSection, ComputeWorld
 from include.azure_simulator.errors import ArmError
 from include.azure_simulator.faults import Faults
 from include.azure_simulator.identity import TokenAuthority
+from include.azure_simulator.network.section import NetworkSection
+from include.azure_simulator.network.world import NetworkWorld
 from include.azure_simulator.operations import Operations
 from include.azure_simulator.resources import JsonObject
 from include.azure_simulator.settings import SimulatorSettings
@@ -66,6 +68,7 @@ class WorldFile(_FileModel):
     tenant: TenantSection
     subscriptions: list[SubscriptionSection] = Field(min_length=1)
     regions: list[RegionSection] = Field(min_length=1)
+    networks: list[NetworkSection] = Field(default_factory=list)
     compute: ComputeSection
     storage: StorageSection = StorageSection()
     batch: JsonObject = Field(default_factory=dict, description="read by the Batch part")
@@ -76,6 +79,7 @@ class WorldFile(_FileModel):
         sizes = {size.name.lower() for size in self.compute.vm_sizes}
         placed = [
             *((group.name, group.location) for section in self.subscriptions for group in section.resource_groups),
+            *((network.name, network.location) for network in self.networks),
             *self.compute.places(),
             *((account.name, account.location) for account in self.storage.accounts),
         ]
@@ -131,6 +135,9 @@ class World:
         self.tokens = TokenAuthority(self)
         self.regions = {region.name: region.display_name for region in file.regions}
         self.subscriptions = {section.id.lower(): _subscription(section) for section in file.subscriptions}
+        self.network = NetworkWorld(self)
+        for network in file.networks:
+            self.network.add_section(network)
         self.storage = StorageWorld(file.storage, self)
         self.compute = ComputeWorld.from_section(file.compute, self)
         self.compute.populate(self)

@@ -15,6 +15,8 @@ from include.azure_simulator.world import SAMPLE_WORLD, World, WorldFile
 
 GOLDEN = "resourceGroups/golden/providers/Microsoft.Compute"
 IMAGES = "resourceGroups/images/providers/Microsoft.Compute"
+NETWORK = "resourceGroups/golden/providers/Microsoft.Network"
+SUBNET = f"{NETWORK}/virtualNetworks/golden-net/subnets/builders"
 VM = f"{GOLDEN}/virtualMachines/golden-vm"
 GALLERY = f"{IMAGES}/galleries/golden_gallery"
 DEFINITION = f"{GALLERY}/images/golden"
@@ -94,6 +96,56 @@ class Arm:
         self.done(self.put(f"{IMAGES}/images/{name}", self.image_body(self.take_snapshot(f"{name}-os"))))
         return self.id(f"{IMAGES}/images/{name}")
 
+    def disk_body(self, disk: str) -> dict[str, Any]:
+        """A PUT body of a copy of a disk of the golden VM."""
+        return self.disk_body_of(self.id(f"{GOLDEN}/disks/{disk}"))
+
+    def disk_body_of(self, source: str, option: str = "Copy") -> dict[str, Any]:
+        """A PUT body of a disk from a source."""
+        creation = {"createOption": option, "sourceResourceId": source}
+        return {"location": "westeurope", "sku": {"name": "Premium_LRS"}, "properties": {"creationData": creation}}
+
+    def copy_disk(self, name: str, disk: str) -> str:
+        """The id of a finished copy of a disk of the golden VM."""
+        self.done(self.put(f"{IMAGES}/disks/{name}", self.disk_body(disk)))
+        return self.id(f"{IMAGES}/disks/{name}")
+
+    def interface_body(self, subnet: str = SUBNET) -> dict[str, Any]:
+        """A PUT body of a network interface."""
+        configuration = {"name": "ipconfig1", "properties": {"subnet": {"id": self.id(subnet)}}}
+        return {"location": "westeurope", "properties": {"ipConfigurations": [configuration]}}
+
+    def make_interface(self, name: str) -> str:
+        """The id of a finished network interface in the subnet of the sample world."""
+        self.done(self.put(f"{NETWORK}/networkInterfaces/{name}", self.interface_body()))
+        return self.id(f"{NETWORK}/networkInterfaces/{name}")
+
+    def vm_body(
+        self, *, os_disk: str | None = None, data_disks: dict[int, str] | None = None, size: str = "Standard_D4s_v5"
+    ) -> dict[str, Any]:
+        """A PUT body of a VM that boots from a copy of the golden OS disk, with an interface that exists."""
+        os_disk = os_disk or self.copy_disk("clone-os", "golden-vm-os")
+        data = [
+            {"lun": lun, "createOption": "Attach", "managedDisk": {"id": disk}}
+            for lun, disk in (data_disks or {}).items()
+        ]
+        properties: dict[str, Any] = {
+            "hardwareProfile": {"vmSize": size},
+            "storageProfile": {"osDisk": {"createOption": "Attach", "managedDisk": {"id": os_disk}}, "dataDisks": data},
+            "networkProfile": {"networkInterfaces": [{"id": self.make_interface("clone-nic")}]},
+        }
+        return {"location": "westeurope", "properties": properties}
+
+    def make_vm(self, **options: Any) -> str:
+        """The id of a finished VM, see :meth:`vm_body`."""
+        path = f"{IMAGES}/virtualMachines/clone"
+        self.done(self.put(path, self.vm_body(**options)))
+        return self.id(path)
+
+    def quota(self, name: str, cores: int) -> None:
+        """Set a core quota."""
+        self._world.compute.section.core_quotas[name] = cores
+
     def definition_body(self, **changes: object) -> dict[str, Any]:
         """A PUT body of a definition that fits the golden VM."""
         properties = {
@@ -137,4 +189,5 @@ def arm_with_vm(clock: Clock, **changes: Any) -> tuple[Arm, World]:
 def _newest(path: str) -> str:
     kinds = {"/snapshots": "2026-03-02", "/disks": "2026-03-02", "/galleries": "2026-03-03", "/skus": "2021-07-01"}
     compute = next((version for kind, version in kinds.items() if f"Microsoft.Compute{kind}" in path), "2026-04-01")
-    return compute if "Microsoft.Compute" in path else "2024-07-01"
+    others = "2025-05-01" if "Microsoft.Network" in path else "2024-07-01"
+    return compute if "Microsoft.Compute" in path else others

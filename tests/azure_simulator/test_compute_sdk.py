@@ -7,12 +7,24 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from arm_client import Arm
+from arm_client import GOLDEN, IMAGES, NETWORK, Arm
 from azure.core.credentials import AccessToken
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.compute.aio import ComputeManagementClient as AsyncComputeManagementClient
+from azure.mgmt.compute.models import (
+    HardwareProfile,
+    ManagedDiskParameters,
+    NetworkInterfaceReference,
+    NetworkInterfaceReferenceProperties,
+    NetworkProfile,
+    OSDisk,
+    StorageProfile,
+    VirtualMachine,
+    VirtualMachineProperties,
+)
+from azure.mgmt.resource.resources import ResourceManagementClient
 
 from include.azure_simulator.faults import FaultRequest, OperationFailure
 from include.azure_simulator.world import World
@@ -101,6 +113,71 @@ def test_the_result_of_a_run_command_reaches_the_client(sdk: ComputeManagementCl
     result = sdk.virtual_machines.begin_run_command("golden", "golden-vm", command).result()
     assert result.value is not None
     assert result.value[0].code == "ProvisioningState/succeeded"
+
+
+@pytest.fixture
+def generic(arm: Arm, live_simulator: str) -> Iterator[ResourceManagementClient]:
+    """The client of any resource type: a network interface needs no SDK of its own."""
+    client = ResourceManagementClient(
+        NoToken(),
+        arm.subscription,
+        base_url=live_simulator,
+        authentication_policy=SansIOHTTPPolicy(),
+        polling_interval=0,
+    )
+    with client:
+        yield client
+
+
+def test_a_clone_comes_and_goes(sdk: ComputeManagementClient, generic: ResourceManagementClient, arm: Arm) -> None:
+    snapshot = sdk.snapshots.begin_create_or_update("images", "s", _snapshot(arm)).result()
+    disk = sdk.disks.begin_create_or_update("images", "clone-os", arm.disk_body_of(str(snapshot.id))).result()
+    nic = arm.id(f"{NETWORK}/networkInterfaces/clone-nic")
+    made = generic.resources.begin_create_or_update_by_id(nic, arm.interface_body(), api_version="2024-07-01").result()
+    assert made.properties["provisioningState"] == "Succeeded"
+    storage = StorageProfile(
+        os_disk=OSDisk(create_option="Attach", managed_disk=ManagedDiskParameters(id=disk.id), delete_option="Detach")
+    )
+    interface = NetworkInterfaceReference(
+        id=nic, properties=NetworkInterfaceReferenceProperties(delete_option="Detach")
+    )
+    body = VirtualMachine(
+        location="westeurope",
+        tags={"golden.run": "r"},
+        properties=VirtualMachineProperties(
+            hardware_profile=HardwareProfile(vm_size="Standard_D2s_v5"),
+            storage_profile=storage,
+            network_profile=NetworkProfile(network_interfaces=[interface]),
+        ),
+    )
+    machine = sdk.virtual_machines.begin_create_or_update("images", "clone", body).result()
+    assert (machine.provisioning_state, machine.os_profile, machine.tags) == ("Succeeded", None, {"golden.run": "r"})
+    again = sdk.virtual_machines.begin_create_or_update("images", "clone", body).result()
+    assert again.vm_id == machine.vm_id
+    command: Any = {"commandId": "RunShellScript", "script": ["waagent -deprovision+user -force"]}
+    sdk.virtual_machines.begin_run_command("images", "clone", command).result()
+    sdk.virtual_machines.begin_deallocate("images", "clone").result()
+    sdk.virtual_machines.generalize("images", "clone")
+    source: Any = {"location": "westeurope", "properties": {"sourceVirtualMachine": {"id": machine.id}}}
+    assert sdk.images.begin_create_or_update("images", "i", source).result().provisioning_state == "Succeeded"
+    sdk.virtual_machines.begin_delete("images", "clone", force_deletion=True).result()
+    with pytest.raises(ResourceNotFoundError):
+        sdk.virtual_machines.get("images", "clone")
+    left = sdk.disks.get("images", "clone-os")
+    assert (left.disk_state, left.last_ownership_update_time is not None) == ("Unattached", True)
+    sdk.disks.begin_delete("images", "clone-os").result()
+    generic.resources.begin_delete_by_id(nic, api_version="2024-07-01").result()
+    assert arm.get(f"{NETWORK}/networkInterfaces/clone-nic").status_code == 404
+
+
+def test_a_disk_of_another_vm_is_a_conflict(sdk: ComputeManagementClient, arm: Arm, world: World) -> None:
+    golden = arm.id(f"{GOLDEN}/disks/golden-vm-os")
+    body: Any = arm.vm_body(os_disk=golden)
+    with pytest.raises(ResourceExistsError) as refused:
+        sdk.virtual_machines.begin_create_or_update("images", "clone", body)
+    assert refused.value.error is not None
+    assert refused.value.error.code == "ConflictingUserInput"
+    assert arm.get(f"{IMAGES}/virtualMachines/clone").status_code == 404
 
 
 def test_usages_and_skus_are_read(sdk: ComputeManagementClient) -> None:

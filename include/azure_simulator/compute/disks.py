@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
+from include.azure_simulator.compute.guests import Guest
 from include.azure_simulator.compute.sizes import Architecture, Generation
 from include.azure_simulator.compute.store import (
     ENTITY_NAME,
@@ -27,6 +28,7 @@ from include.azure_simulator.compute.store import (
     not_found,
     property_change,
 )
+from include.azure_simulator.errors import ArmError
 from include.azure_simulator.operations import Operation, OperationFamily
 from include.azure_simulator.resources import JsonObject, ResourceId, timestamp
 
@@ -43,7 +45,7 @@ ControllerTypes = Literal["SCSI", "SCSI, NVME", "NVME"]
 
 @dataclass(frozen=True, slots=True)
 class DiskContent:
-    """What a copy of a disk takes over from it. ``os_type`` and ``generation`` are ``None`` on data disks."""
+    """What a copy of a disk takes over from it. Data disks have no ``os_type``, ``generation`` and ``guest``."""
 
     size_gib: int
     os_type: str | None = None
@@ -56,6 +58,7 @@ class DiskContent:
     encryption_settings: bool = False
     encryption_type: str = "EncryptionAtRestWithPlatformKey"
     encryption_set_id: str | None = None
+    guest: Guest | None = None
 
     @property
     def trusted_launch_or_confidential(self) -> bool:
@@ -89,13 +92,17 @@ class DiskContent:
 
 @dataclass(slots=True)
 class Disk(Resource):
-    """A managed disk; ``attached_to`` is the id of its VM."""
+    """A managed disk; ``attached_to`` is the id of its VM.
+
+    ``ownership_changed`` is when it was attached or detached last, or its VM started or deallocated.
+    """
 
     sku: str
     content: DiskContent
     creation_data: JsonObject
     time_created: datetime
     attached_to: str | None = None
+    ownership_changed: datetime | None = None
     zones: list[str] = field(default_factory=list)
     unique_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
@@ -111,7 +118,7 @@ class Disk(Resource):
             body["managedBy"] = self.attached_to
         if self.zones:
             body["zones"] = [*self.zones]
-        body["properties"] = {
+        properties: JsonObject = {
             **self.content.properties(),
             "creationData": self.creation_data,
             "diskState": state,
@@ -121,6 +128,9 @@ class Disk(Resource):
             "timeCreated": timestamp(self.time_created),
             "uniqueId": self.unique_id,
         }
+        if self.ownership_changed is not None:
+            properties["LastOwnershipUpdateTime"] = timestamp(self.ownership_changed)
+        body["properties"] = properties
         return body
 
 
@@ -267,7 +277,18 @@ class Disks(Store[Disk]):
         if creation.create_option != "Copy":
             text = f"The value '{creation.create_option}' of parameter 'creationData.createOption' is not allowed here."
             raise invalid_parameter(text, "creationData.createOption")
-        return copy_source(self._world, creation, location).content
+        source = copy_source(self._world, creation, location).content
+        if isinstance(body.security_profile, dict) and (security := body.security_profile.get("securityType")):
+            text = (
+                f"Security Type '{security}' is not supported for CreateOption '{creation.create_option}'. Supported "
+                "create options are FromImage, Import, ImportSecure, UploadPreparedSecure."
+            )
+            raise ArmError(400, "BadRequest", text)
+        size = body.disk_size_gb or source.size_gib
+        if size < source.size_gib:
+            text = f"The disk size {size} GB is smaller than the size of its source, {source.size_gib} GB."
+            raise invalid_parameter(text, "disk.diskSizeGB")
+        return replace(source, size_gib=size)
 
 
 def copy_source(world: World, creation: CreationDataBody, location: str) -> Disk:

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
+from include.azure_simulator.compute.guests import Guest
 from include.azure_simulator.compute.store import Resource
 from include.azure_simulator.compute.vm_section import (
     DataDiskSection,
@@ -42,16 +43,50 @@ class PowerState(StrEnum):
         return self in (PowerState.STOPPED, PowerState.DEALLOCATED)
 
 
+@dataclass(frozen=True, slots=True)
+class InterfaceReference:
+    """A network interface of a VM, and what becomes of it when the VM is deleted."""
+
+    id: str
+    primary: bool | None = None
+    delete_option: str | None = None
+
+    def render(self) -> JsonObject:
+        """The reference as ARM shows it."""
+        properties: JsonObject = {"primary": self.primary, "deleteOption": self.delete_option}
+        given: JsonObject = {name: value for name, value in properties.items() if value is not None}
+        return {"id": self.id, "properties": given} if given else {"id": self.id}
+
+
 @dataclass(slots=True)
 class VirtualMachine(Resource):
-    """What never changes of a VM is in ``section``; ``disk_ids`` are managed disks by LUN, ``None`` the OS disk."""
+    """A VM, described as in a world file; a change replaces the ``section``.
+
+    ``disk_ids`` are managed disks by LUN, ``None`` the OS disk; ``deleted_with_vm`` are those that go with the VM.
+    ``attached`` is a VM that was made from an OS disk that existed: it has no OS profile. ``came_up`` is false until it
+    has started for the first time. ``state_changed`` is when the provisioning state changed last, ``local_guest`` the
+    system of a VM without a managed OS disk.
+    """
 
     section: VirtualMachineSection
     disk_ids: dict[int | None, ResourceId]
     power_state: PowerState
     generalized: bool
     time_created: datetime
+    state_changed: datetime
+    interfaces: list[InterfaceReference]
+    local_guest: Guest = field(default_factory=Guest)
+    attached: bool = False
+    deleted_with_vm: set[int | None] = field(default_factory=set)
+    came_up: bool = True
+    kept: JsonObject = field(default_factory=dict)
+    uefi_settings: JsonValue = None
     vm_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    @property
+    def spot(self) -> bool:
+        """Whether the VM runs on spare capacity."""
+        return self.kept.get("priority") in ("Low", "Spot")
 
     def render(self, *, now: datetime, expand: str | None) -> JsonObject:
         """The VM as ARM shows it.
@@ -61,15 +96,17 @@ class VirtualMachine(Resource):
         """
         section = self.section
         properties: JsonObject = {
+            **self.kept,
             "vmId": self.vm_id,
             "provisioningState": self.provisioning_state.value,
             "timeCreated": timestamp(self.time_created),
             "hardwareProfile": {"vmSize": section.size},
-            "storageProfile": self._storage_profile(),
-            "osProfile": self._os_profile(),
-            "networkProfile": {"networkInterfaces": [{"id": self.nic_id}]},
+            "storageProfile": self.storage_profile(),
+            "networkProfile": {"networkInterfaces": [interface.render() for interface in self.interfaces]},
         }
-        if (security := self._security_profile()) is not None:
+        if not self.attached:
+            properties["osProfile"] = self.os_profile()
+        if (security := self.security_profile()) is not None:
             properties["securityProfile"] = security
         if expand is not None and expand.lower() == "instanceview":
             properties["instanceView"] = self.instance_view(now)
@@ -91,7 +128,7 @@ class VirtualMachine(Resource):
             _status(
                 f"ProvisioningState/{self.provisioning_state.lower()}",
                 f"Provisioning {self.provisioning_state.lower()}",
-                now,
+                self.state_changed,
             )
         ]
         if self.generalized:
@@ -100,7 +137,7 @@ class VirtualMachine(Resource):
         view: JsonObject = {
             "hyperVGeneration": section.generation,
             "statuses": statuses,
-            "disks": self._disk_views(now),
+            "disks": self._disk_views(),
         }
         if running:
             view["computerName"] = section.name
@@ -139,7 +176,8 @@ class VirtualMachine(Resource):
             },
         }
 
-    def _storage_profile(self) -> JsonObject:
+    def storage_profile(self) -> JsonObject:
+        """The disks as ARM shows them."""
         section = self.section
         os_disk = self._disk(section.os_disk, None)
         os_disk["osType"] = section.os_type
@@ -166,9 +204,9 @@ class VirtualMachine(Resource):
     def _disk(self, disk: DiskSection, lun: int | None) -> JsonObject:
         body: JsonObject = {
             "name": self.disk_name(disk, lun),
-            "createOption": "FromImage" if lun is None else "Attach",
+            "createOption": "FromImage" if lun is None and not self.attached else "Attach",
             "caching": disk.caching,
-            "deleteOption": "Detach",
+            "deleteOption": "Delete" if lun in self.deleted_with_vm else "Detach",
             "diskSizeGB": disk.size_gib,
         }
         if disk.vhd_uri is not None:
@@ -184,16 +222,17 @@ class VirtualMachine(Resource):
         """The name of a disk: the given one, or the VM's name with a suffix."""
         return disk.name or (f"{self.section.name}-os" if lun is None else f"{self.section.name}-data-{lun}")
 
-    def _disk_views(self, now: datetime) -> list[JsonValue]:
+    def _disk_views(self) -> list[JsonValue]:
         section = self.section
         names = [
             self.disk_name(section.os_disk, None),
             *(self.disk_name(disk, disk.lun) for disk in section.data_disks),
         ]
-        status = _status("ProvisioningState/succeeded", "Provisioning succeeded", now)
+        status = _status("ProvisioningState/succeeded", "Provisioning succeeded", self.state_changed)
         return [{"name": name, "statuses": [status]} for name in names]
 
-    def _os_profile(self) -> JsonObject:
+    def os_profile(self) -> JsonObject:
+        """The settings of the system; a VM on an attached disk has none."""
         section = self.section
         profile: JsonObject = {
             "computerName": section.name,
@@ -208,21 +247,16 @@ class VirtualMachine(Resource):
             profile["windowsConfiguration"] = {"provisionVMAgent": True, "enableAutomaticUpdates": True}
         return profile
 
-    def _security_profile(self) -> JsonObject | None:
+    def security_profile(self) -> JsonObject | None:
+        """Security type and encryption at host; ``None`` for a plain VM."""
         section = self.section
         profile: JsonObject = {}
         if section.security_type != "Standard":
             profile["securityType"] = section.security_type
-            profile["uefiSettings"] = {"secureBootEnabled": True, "vTpmEnabled": True}
+            profile["uefiSettings"] = self.uefi_settings or {"secureBootEnabled": True, "vTpmEnabled": True}
         if section.encryption_at_host:
             profile["encryptionAtHost"] = True
         return profile or None
-
-    @property
-    def nic_id(self) -> str:
-        """The id of the network interface."""
-        group = f"/subscriptions/{self.rid.subscription}/resourceGroups/{self.rid.group}"
-        return f"{group}/providers/Microsoft.Network/networkInterfaces/{self.section.name}-nic"
 
 
 def _status(code: str, display: str, time: datetime | None = None) -> JsonObject:

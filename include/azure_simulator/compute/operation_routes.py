@@ -13,12 +13,15 @@ from include.azure_simulator.wire import CaseInsensitiveRoute, empty_response, j
 
 router = APIRouter(route_class=CaseInsensitiveRoute)
 
-_LOCATION = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}"
+_PROVIDERS = "/subscriptions/{subscription}/providers"
+_LOCATION = f"{_PROVIDERS}/Microsoft.Compute/locations/{{location}}"
+_NETWORK = f"{_PROVIDERS}/Microsoft.Network/locations/{{location}}"
 
 
 @router.get(f"{_LOCATION}/operations/{{operation}}")
 @router.get(f"{_LOCATION}/DiskOperations/{{operation}}")
 @router.get(f"{_LOCATION}/capsOperations/{{operation}}")
+@router.get(f"{_NETWORK}/operations/{{operation}}")
 async def get_operation(request: Request, subscription: str, operation: str) -> Response:
     """The body of an operation; with ``monitor=true`` the final answer, or 202 while it runs."""
     world = world_of(request)

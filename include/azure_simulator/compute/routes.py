@@ -25,6 +25,8 @@ from include.azure_simulator.compute.images import ImageBody, ManagedImage
 from include.azure_simulator.compute.machines import VirtualMachine
 from include.azure_simulator.compute.snapshots import Snapshot, SnapshotBody
 from include.azure_simulator.compute.store import TagsBody, compute_id
+from include.azure_simulator.compute.vm_bodies import VirtualMachineBody
+from include.azure_simulator.compute.vm_writes import delete_machine, put_machine
 from include.azure_simulator.compute.vms import RunCommandBody
 from include.azure_simulator.resources import JsonObject, normalise_region
 from include.azure_simulator.wire import CaseInsensitiveRoute, empty_response, json_response, parse_body, read_object
@@ -57,6 +59,25 @@ async def get_vm(request: Request, subscription: str, group: str, name: str) -> 
     world = _scope(request, subscription, group)
     machine = world.compute.machines.require(compute_id(subscription, group, "virtualMachines", name))
     return json_response(machine.render(now=world.clock.now(), expand=query(request, "$expand")))
+
+
+@router.put(_VM)
+async def put_vm(request: Request, subscription: str, group: str, name: str) -> Response:
+    """Make a VM from disks that exist, or change one. SDKs accept 200 and 201 only."""
+    world = world_of(request)
+    body = parse_body(VirtualMachineBody, await read_object(request))
+    outcome = put_machine(world, compute_id(subscription, group, "virtualMachines", name), body)
+    machine = outcome.resource
+    status = 201 if outcome.created else 200
+    return written(
+        request, lambda: machine.render(now=world.clock.now(), expand=None), outcome.operation, status=status
+    )
+
+
+@router.delete(_VM)
+async def delete_vm(request: Request, subscription: str, group: str, name: str) -> Response:
+    """Delete a VM; forceDeletion changes nothing here."""
+    return deleted(request, delete_machine(world_of(request), compute_id(subscription, group, "virtualMachines", name)))
 
 
 @router.patch(_VM)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from include.azure_simulator.compute.machines import PowerState
 from include.azure_simulator.compute.sizes import SPOT_CORES, VmSize
-from include.azure_simulator.compute.world import ComputeWorld
+from include.azure_simulator.compute.store import not_allowed
 from include.azure_simulator.resources import JsonObject, normalise_region
+
+if TYPE_CHECKING:
+    from include.azure_simulator.compute.world import ComputeWorld
+    from include.azure_simulator.world import World
 
 _DEFAULT_QUOTA = 100
 
@@ -28,8 +33,31 @@ def used_by_machines(compute: ComputeWorld, subscription: str, location: str) ->
         if machine.location != normalise_region(location) or size is None:
             continue
         if machine.power_state is not PowerState.DEALLOCATED:
-            used.update({size.family: size.vcpus, "cores": size.vcpus})
+            used.update(_cores(size, spot=machine.spot))
     return used
+
+
+def check_quota(world: World, subscription: str, location: str, size: VmSize, *, spot: bool = False) -> None:
+    """Refuse one more VM of a size than the quotas of its region allow.
+
+    :raises ArmError: 409 ``OperationNotAllowed``.
+    """
+    nodes = world.batch.subscription_cores(subscription, location)
+    used = used_by_machines(world.compute, subscription, location) + nodes
+    for name, cores in _cores(size, spot=spot).items():
+        limit = quota_of(world.compute, name)
+        if used[name] + cores > limit:
+            shown = "Total Regional" if name == "cores" else name
+            raise not_allowed(
+                f"Operation could not be completed as it results in exceeding approved {shown} Cores quota. Additional "
+                f"details - Deployment Model: Resource Manager, Location: {location}, Current Limit: {limit}, Current "
+                f"Usage: {used[name]}, Additional Required: {cores}, (Minimum) New Limit Required: "
+                f"{used[name] + cores}. Setup Alerts when Quota reaches threshold."
+            )
+
+
+def _cores(size: VmSize, *, spot: bool) -> dict[str, int]:
+    return {SPOT_CORES: size.vcpus} if spot else {size.family: size.vcpus, "cores": size.vcpus}
 
 
 def usages(compute: ComputeWorld, subscription: str, location: str, nodes: Counter[str]) -> list[JsonValue]:

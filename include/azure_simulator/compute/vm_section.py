@@ -72,7 +72,9 @@ class RunCommandSection(_Section):
 class VirtualMachineSection(_Section):
     """A VM with its disks.
 
-    ``encrypted`` is Azure Disk Encryption of the OS disk; ``run_commands`` are tried in order.
+    ``encrypted`` is Azure Disk Encryption of the OS disk; ``run_commands`` are tried in order. ``generalized`` is
+    Azure's flag, ``guest_generalized`` whether the system was really deprovisioned. ``subnet`` is ``network/subnet``
+    in the resource group of the VM.
     """
 
     name: str
@@ -86,6 +88,8 @@ class VirtualMachineSection(_Section):
     security_type: SecurityType = "Standard"
     power_state: Literal["running", "stopped", "deallocated"] = "running"
     generalized: bool = False
+    guest_generalized: bool = True
+    subnet: str | None = Field(default=None, pattern=r"^[^/]+/[^/]+$")
     ephemeral_os_disk: bool = False
     encrypted: bool = False
     encryption_at_host: bool = False

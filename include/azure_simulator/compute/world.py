@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from include.azure_simulator.compute.definitions import Definitions, Galleries
 from include.azure_simulator.compute.disks import Disks
 from include.azure_simulator.compute.galleries import ImageVersion
+from include.azure_simulator.compute.guests import Guest
 from include.azure_simulator.compute.images import Images, ManagedImage
 from include.azure_simulator.compute.machines import PowerState
 from include.azure_simulator.compute.sections import GallerySection, ImageSection, SnapshotSection, TopLevelSection
@@ -20,6 +20,7 @@ from include.azure_simulator.compute.sizes import VmSize
 from include.azure_simulator.compute.snapshots import Snapshots
 from include.azure_simulator.compute.store import ProvisioningState
 from include.azure_simulator.compute.versions import Versions
+from include.azure_simulator.compute.vm_populate import add_machine
 from include.azure_simulator.compute.vm_section import VirtualMachineSection
 from include.azure_simulator.compute.vms import VirtualMachines
 from include.azure_simulator.resources import ResourceId, normalise_region
@@ -27,12 +28,6 @@ from include.azure_simulator.resources import ResourceId, normalise_region
 if TYPE_CHECKING:
     from include.azure_simulator.world import World
 
-
-_ARTIFACT = re.compile(
-    r"/Publishers/(?P<publisher>[^/]+)/ArtifactTypes/VMImage/Offers/(?P<offer>[^/]+)/Skus/(?P<sku>[^/]+)/",
-    re.IGNORECASE,
-)
-"""The id of a marketplace image, as the OS disk of a machine names it."""
 
 _COUNTED = re.compile(
     r"/microsoft\.compute/(snapshots/[^/]+|images/[^/]+|galleries/[^/]+/images/[^/]+/versions/[^/]+)$"
@@ -94,7 +89,7 @@ class ComputeWorld:
         :raises ArmError: when a subscription or resource group does not exist.
         """
         for machine in self.section.virtual_machines:
-            self.machines.add_section(machine)
+            add_machine(world, machine)
         for snapshot in self.section.snapshots:
             add_snapshot(world, snapshot)
         for image in self.section.images:
@@ -133,21 +128,24 @@ class ComputeWorld:
         return None
 
     def base_image(self, source_id: str) -> tuple[str, str, str] | None:
-        """Publisher, offer and SKU of the marketplace image behind a source, followed as far as its sources exist."""
+        """Publisher, offer and SKU of the marketplace image behind a source; disks and their copies carry it along."""
         if (version := self.versions.find(source_id)) is not None:
             return version.base_image
         if (image := self.images.find(source_id)) is not None:
             return self.base_image(image.source_ids[0]) if image.source_ids else None
+        guest = self.guest(source_id)
+        base = guest.image if guest is not None else None
+        return None if base is None else (base.publisher.lower(), base.offer.lower(), base.sku.lower())
+
+    def guest(self, source_id: str) -> Guest | None:
+        """The system on a VM, a disk or a snapshot; a snapshot of the world file has that of its disk."""
         if (machine := self.machines.find(source_id)) is not None:
-            base = machine.section.image
-            return None if base is None else (base.publisher.lower(), base.offer.lower(), base.sku.lower())
+            return self.machines.guest(machine)
         copied = self.snapshots.find(source_id) or self.disks.find(source_id)
-        if copied is None:
-            return None
-        if (artifact := _ARTIFACT.search(json.dumps(copied.creation_data))) is not None:
-            return artifact["publisher"].lower(), artifact["offer"].lower(), artifact["sku"].lower()
+        if copied is None or copied.content.guest is not None:
+            return copied.content.guest if copied is not None else None
         parent = copied.creation_data.get("sourceResourceId")
-        return self.base_image(parent) if isinstance(parent, str) else None
+        return self.guest(parent) if isinstance(parent, str) else None
 
     def origins(self, resource_id: str) -> frozenset[str]:
         """An image with the images and versions that it was made from, down to their snapshots; ids in lower case.
