@@ -205,12 +205,14 @@ class Check:
 
     :param needs: look-ups that must have brought something
     :param reads: look-ups that must have been answered, if only by "there is none"
+    :param building: it concerns only runs that make an image
     """
 
     id: str
     needs: tuple[Lookup, ...]
     reads: tuple[Lookup, ...]
     judge: Judgement
+    building: bool = False
 
     @property
     def asks(self) -> str:
@@ -219,6 +221,8 @@ class Check:
 
     def concerns(self, plan: RunPlan) -> bool:
         """Return whether the plan calls for all the check's look-ups."""
+        if self.building and not plan.builds_image:
+            return False
         return lookups(plan).issuperset((*self.needs, *self.reads))
 
     def blind(self, seen: Observations) -> bool:
@@ -234,14 +238,16 @@ CHECKS: dict[str, Check] = {}
 """Every check, by id."""
 
 
-def check(*, needs: tuple[Lookup, ...] = (), reads: tuple[Lookup, ...] = ()) -> Callable[[Judgement], Judgement]:
+def check(
+    *, needs: tuple[Lookup, ...] = (), reads: tuple[Lookup, ...] = (), building: bool = False
+) -> Callable[[Judgement], Judgement]:
     """Register a check; its id is the function's name with dashes, its question the docstring's first line."""
 
     def register(judge: Judgement) -> Judgement:
         name = judge.__name__.replace("_", "-")
         if name in CHECKS:
             raise ValueError(f"two checks are called {name}")
-        CHECKS[name] = Check(id=name, needs=needs, reads=reads, judge=judge)
+        CHECKS[name] = Check(id=name, needs=needs, reads=reads, judge=judge, building=building)
         return judge
 
     return register

@@ -55,7 +55,7 @@ def definition_is_made(case: Case) -> Iterator[Finding]:
         )
 
 
-@check(needs=(Lookup.DEFINITION,))
+@check(needs=(Lookup.DEFINITION,), building=True)
 def definition_fits(case: Case) -> Iterator[Finding]:
     """Do OS state, system, generation and architecture of the definition equal the source's?"""
     definition, system = case.definition, case.captured
@@ -76,7 +76,7 @@ def definition_fits(case: Case) -> Iterator[Finding]:
             )
 
 
-@check(needs=(Lookup.DEFINITION,))
+@check(needs=(Lookup.DEFINITION,), building=True)
 def definition_security(case: Case) -> Iterator[Finding]:
     """Does the definition take versions of the source's security type, made the way that the run makes them?"""
     definition, system = case.definition, case.captured
@@ -107,7 +107,7 @@ def definition_security(case: Case) -> Iterator[Finding]:
         )
 
 
-@check(needs=(Lookup.DEFINITION,))
+@check(needs=(Lookup.DEFINITION,), building=True)
 def disk_controller(case: Case) -> Iterator[Finding]:
     """Does the definition of an image from an NVMe VM say that the image boots from NVMe?"""
     system = case.captured
@@ -121,7 +121,7 @@ def disk_controller(case: Case) -> Iterator[Finding]:
         )
 
 
-@check(needs=(Lookup.ACCOUNT,))
+@check(needs=(Lookup.ACCOUNT,), building=True)
 def planned_replicas(case: Case) -> Iterator[Finding]:
     """Does the Batch region get one replica per 300 nodes?"""
     if case.captured is None or not case.to_gallery:

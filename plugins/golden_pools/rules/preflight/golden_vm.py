@@ -231,7 +231,7 @@ def one_region(case: Case) -> Iterator[Finding]:
         )
 
 
-@check(needs=(Lookup.ACCOUNT,))
+@check(needs=(Lookup.ACCOUNT,), building=True)
 def batch_region(case: Case) -> Iterator[Finding]:
     """Does the image reach the Batch account's region?"""
     if case.captured is None or case.captured.location == case.account.location:
