@@ -91,6 +91,17 @@ def test_the_data_plane_writes_confidential_in_the_case_of_its_version(batch: Ba
     assert pool["virtualMachineConfiguration"]["securityProfile"] == {"securityType": word}
 
 
+def test_older_data_planes_know_no_confidential_disks(batch: Batch) -> None:
+    disk = {"caching": "ReadOnly", "managedDisk": ENCRYPTED["managedDisk"] | {"storageAccountType": "Premium_LRS"}}
+    batch.put("nightly", _pool(None, CONFIDENTIAL, osDisk=disk))
+    batch.put("plain", _pool(None, CONFIDENTIAL, osDisk=ENCRYPTED))
+    shown = [
+        batch.plane("GET", f"/pools/{name}", version="2024-02-01.19.0").json()["virtualMachineConfiguration"]["osDisk"]
+        for name in ("nightly", "plain")
+    ]
+    assert shown == [{"caching": "readonly", "managedDisk": {"storageAccountType": "premium_lrs"}}, {}]
+
+
 @pytest.mark.parametrize(
     ("profile", "more", "reason"),
     [

@@ -47,6 +47,8 @@ def data_plane_pool_in(version: str, pool: JsonObject) -> JsonObject:
     elif isinstance(profile, dict) and profile.get("securityType") == "confidentialvm":
         machine["securityProfile"] = {**profile, "securityType": "confidentialVM"}
     disk = machine.get("osDisk")
+    if version < _DEALLOCATION_SINCE and isinstance(disk, dict):
+        machine["osDisk"] = _without_confidential(disk)
     if version >= _DEALLOCATION_SINCE and isinstance(disk, dict) and "ephemeralOSDiskSettings" in disk:
         # 2024-07-01.20.0 alone writes this value as ARM does.
         machine["osDisk"] = {**disk, "ephemeralOSDiskSettings": {"placement": "CacheDisk"}}
@@ -92,6 +94,15 @@ def with_nested_storage_types(properties: JsonObject) -> JsonObject:
 def _machine(machine: JsonObject) -> JsonObject:
     disks = machine.get("dataDisks")
     return {**machine, "dataDisks": [_flat(disk) for disk in disks]} if isinstance(disks, list) else dict(machine)
+
+
+def _without_confidential(disk: JsonObject) -> JsonObject:
+    """An OS disk as versions show it that know no confidential VMs: a managed disk has a storage type, no more."""
+    managed = disk.get("managedDisk")
+    shown = {name: value for name, value in disk.items() if name != "managedDisk"}
+    if isinstance(managed, dict) and "storageAccountType" in managed:
+        shown["managedDisk"] = {"storageAccountType": managed["storageAccountType"]}
+    return shown
 
 
 def _flat(disk: JsonValue) -> JsonValue:
