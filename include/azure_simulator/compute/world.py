@@ -14,6 +14,7 @@ from include.azure_simulator.compute.galleries import ImageVersion
 from include.azure_simulator.compute.guests import Guest
 from include.azure_simulator.compute.images import Images, ManagedImage
 from include.azure_simulator.compute.machines import PowerState
+from include.azure_simulator.compute.restore_point_writes import RestorePoints
 from include.azure_simulator.compute.sections import GallerySection, ImageSection, SnapshotSection, TopLevelSection
 from include.azure_simulator.compute.seeding import add_gallery, add_image, add_snapshot
 from include.azure_simulator.compute.sizes import VmSize
@@ -72,6 +73,7 @@ class ComputeWorld:
         self.section = section
         self.disks = Disks(world)
         self.machines = VirtualMachines(world)
+        self.restore_points = RestorePoints(world)
         self.snapshots = Snapshots(world)
         self.images = Images(world)
         self.galleries = Galleries(world)
