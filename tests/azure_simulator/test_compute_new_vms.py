@@ -380,3 +380,30 @@ def test_a_copy_taken_before_the_deprovisioning_is_not_generalized(clock: Clock)
         snapshot.content.guest for snapshot in (world.compute.snapshots.find(id) for id in (before, after)) if snapshot
     ]
     assert [guest.generalized for guest in guests if guest] == [False, True]
+
+
+@pytest.mark.parametrize("deprovisioned", [True, False])
+@pytest.mark.parametrize("route", ["vm", "image", "snapshot"])
+def test_an_image_knows_whether_its_system_was_deprovisioned(clock: Clock, route: str, deprovisioned: bool) -> None:
+    arm, world = arm_with_vm(clock, guest_generalized=False)
+    arm.make_vm()
+    script = "waagent -deprovision+user -force" if deprovisioned else "true"
+    arm.done(arm.call("POST", f"{CLONE}/runCommand", {"commandId": "RunShellScript", "script": [script]}))
+    arm.done(arm.call("POST", f"{CLONE}/deallocate"))
+    arm.call("POST", f"{CLONE}/generalize")
+    arm.make_definition()
+    version = arm.version_body(arm.id(f"{IMAGES}/images/i"))
+    if route == "vm":
+        version["properties"]["storageProfile"] = {"source": {"virtualMachineId": arm.id(CLONE)}}
+    elif route == "image":
+        image = {"location": "westeurope", "properties": {"sourceVirtualMachine": {"id": arm.id(CLONE)}}}
+        arm.done(arm.put(f"{IMAGES}/images/i", image))
+        arm.done(arm.call("DELETE", CLONE))
+    else:
+        body = arm.snapshot_body()
+        body["properties"]["creationData"]["sourceResourceId"] = arm.id(f"{IMAGES}/disks/clone-os")
+        arm.done(arm.put(f"{IMAGES}/snapshots/s", body))
+        version["properties"]["storageProfile"] = {"osDiskImage": {"source": {"id": arm.id(f"{IMAGES}/snapshots/s")}}}
+    arm.done(arm.put(f"{IMAGES}/galleries/golden_gallery/images/golden/versions/1.0.0", version))
+    made = next(iter(world.compute.versions))
+    assert (made.guest_generalized, made.base_image) == (deprovisioned, ("canonical", "ubuntu-24_04-lts", "server"))
