@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from golden_pools.hooks.compute_facts import Json, dig, vm_size
+from golden_pools.hooks.compute_facts import Json, dig, moment, vm_size
 from golden_pools.hooks.failures import mask
 from golden_pools.rules import facts
 from golden_pools.spec.model import Deallocation, Pool, Targets
@@ -250,8 +250,8 @@ def pool(value: Json) -> facts.Pool:
         target_spot=int(fixed.get("targetLowPriorityNodes") or 0),
         autoscale=bool(dig(properties, "scaleSettings", "autoScale")),
         inter_node_communication=str(properties.get("interNodeCommunication") or "").lower() == "enabled",
-        last_modified=_time(properties.get("lastModified")),
-        resize_started=_time(resize.get("startTime")),
+        last_modified=moment(properties.get("lastModified")),
+        resize_started=moment(resize.get("startTime")),
         resize_target_dedicated=resize.get("targetDedicatedNodes"),
         resize_target_spot=resize.get("targetLowPriorityNodes"),
         resize_errors=tuple(_resize_error(error) for error in resize.get("errors") or ()),
@@ -308,7 +308,7 @@ def _pool_start_task(task: Json | None) -> facts.PoolStartTask | None:
 def supported_size(sku: Json) -> facts.VmSize:
     """Return a VM size that Batch supports."""
     size = vm_size(str(sku["name"]), str(sku.get("familyName") or ""), sku.get("capabilities") or ())
-    return replace(size, batch_support_ends=_time(sku.get("batchSupportEndOfLife")))
+    return replace(size, batch_support_ends=moment(sku.get("batchSupportEndOfLife")))
 
 
 def supported_image(value: Json) -> facts.SupportedImage:
@@ -321,7 +321,7 @@ def supported_image(value: Json) -> facts.SupportedImage:
         sku=str(reference.get("sku") or ""),
         os_type=str(value.get("osType") or "").lower(),
         verified=str(value.get("verificationType") or "").lower() == "verified",
-        support_ends=_time(value.get("batchSupportEndOfLife")),
+        support_ends=moment(value.get("batchSupportEndOfLife")),
     )
 
 
@@ -351,7 +351,7 @@ def node(value: Json) -> facts.Node:
         errors=tuple(_cause(error, "errorDetails") for error in value.get("errors") or ()),
         start_task_failure=_cause(failure, "details") if failure else "",
         start_task_exit_code=start_task.get("exitCode"),
-        state_since=_time(value.get("stateTransitionTime")),
+        state_since=moment(value.get("stateTransitionTime")),
         image_id=dig(value, "virtualMachineInfo", "imageReference", "virtualMachineImageId"),
         agent_version=dig(value, "nodeAgentInfo", "version"),
     )
@@ -395,7 +395,3 @@ def _cause(error: Json, details: str) -> str:
     values = "; ".join(f"{item.get('name')}={item.get('value')}" for item in error.get(details) or ())
     text = f"{error.get('code')}: {error.get('message')}" + (f" ({values})" if values else "")
     return mask(" ".join(text.split()))
-
-
-def _time(value: str | None) -> datetime | None:
-    return datetime.fromisoformat(value) if value else None

@@ -152,6 +152,7 @@ class Snapshot:
     completion_percent: float | None
     size_gib: int | None
     copy_error: str | None = None
+    created: datetime | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -166,6 +167,16 @@ class ManagedImage:
     snapshot_ids: tuple[str, ...]
     tags: Mapping[str, str] = field(default_factory=dict)
     data_luns: tuple[int, ...] = ()  # LUNs of its data disks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """What every list of resources says of each: enough to tell whose it is and since when."""
+
+    id: str
+    name: str
+    created: datetime | None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +204,8 @@ class ImageVersion:
     exclude_from_latest: bool
     tags: Mapping[str, str] = field(default_factory=dict)
     data_luns: tuple[int, ...] = ()  # LUNs of its data disks
+    published: datetime | None = None
+    end_of_life: datetime | None = None
 
     def ready_in(self, region: str) -> bool:
         """Return whether nodes in ``region`` (normalised) can be made from this version."""
