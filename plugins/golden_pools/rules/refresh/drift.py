@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from golden_pools.rules.facts import Pool, PoolStartTask
 from golden_pools.rules.plan import RunPlan
+from golden_pools.spec.model import PoolSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +52,15 @@ class Wanted:
 
 def wanted_by(plan: RunPlan) -> Wanted:
     """Return what a run wants its pool to be."""
-    pool, task, network = plan.spec.pool, plan.spec.pool.start_task, plan.spec.pool.network
+    return wanted_of(plan.spec, plan.image_id)
+
+
+def wanted_of(spec: PoolSpec, image_id: str) -> Wanted:
+    """Return what a spec's pool is to be on an image."""
+    pool, task, network = spec.pool, spec.pool.start_task, spec.pool.network
     return Wanted(
-        image_id=plan.image_id,
-        vm_sizes=(pool.vm_size, *plan.spec.resize.other_vm_sizes),
+        image_id=image_id,
+        vm_sizes=(pool.vm_size, *spec.resize.other_vm_sizes),
         node_agent_sku=pool.node_agent_sku,
         task_slots_per_node=pool.task_slots_per_node,
         inter_node_communication=pool.inter_node_communication,
