@@ -54,10 +54,10 @@ class Wanted:
 
 def wanted_by(plan: RunPlan) -> Wanted:
     """Return what a run wants its pool to be."""
-    return wanted_of(plan.spec, plan.image_id)
+    return wanted_of(plan.spec, plan.image_id, trusted_launch=plan.trusted_launch)
 
 
-def wanted_of(spec: PoolSpec, image_id: str) -> Wanted:
+def wanted_of(spec: PoolSpec, image_id: str, *, trusted_launch: bool | None = None) -> Wanted:
     """Return what a spec's pool is to be on an image."""
     pool, task, network = spec.pool, spec.pool.start_task, spec.pool.network
     return Wanted(
@@ -70,7 +70,7 @@ def wanted_of(spec: PoolSpec, image_id: str) -> Wanted:
         public_addresses=network.public_addresses if network else True,
         identities=pool.identities,
         start_task=PoolStartTask(**task.model_dump()) if task else None,
-        trusted_launch=plan.trusted_launch,
+        trusted_launch=trusted_launch,
         metadata=pool.metadata,
     )
 
