@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from golden_pools.assets import WATCH
@@ -19,7 +20,13 @@ from golden_pools.operators.watch import AlertOperator, WatchOperator
 from golden_pools.rules.watch import Finding, new_and_gone
 from golden_pools.spec.model import PoolSpec
 
+from include.airflow_settings import ROOT
 from tests.operators.conftest import COMPUTE, NEW, OLD, Cloud, FakeStore, _OutletEvents
+from tests.operators.test_rights_of_a_run import needed_right
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.models.dagrun import DagRun
 
 GOOD = {"golden-pools-verdict": "good"}
 
@@ -208,6 +215,19 @@ def test_a_spec_with_faults_leaves_its_pool_its_own(drifted: Watch) -> None:
     assert drifted.look_result["unknown"]["spec of small"] == "its file has faults: see pool_spec_check"
 
 
+def test_the_custom_role_allows_every_look(cloud: Cloud, drifted: Watch) -> None:
+    role = json.loads((ROOT / "docs" / "custom-role.json").read_text(encoding="utf-8"))
+    drifted.look()
+    rights = {
+        needed_right(entry["method"], urlsplit(entry["url"]).path)
+        for entry in cloud.requests()
+        if not urlsplit(entry["url"]).path.startswith("/_simulator")
+    }
+    allowed = {action.lower() for action in (*role["Actions"], *role["DataActions"])}
+    assert rights - {None} - allowed == set()
+    assert "microsoft.compute/snapshots/read" in rights
+
+
 def test_nothing_is_written(cloud: Cloud, drifted: Watch) -> None:
     drifted.run()
     assert cloud.writes() == []
@@ -246,3 +266,20 @@ def make_pages(cloud: Cloud) -> Callable[[int], None]:
         cloud.world.settings = cloud.world.settings.patched({"compute": pages})
 
     return make
+
+
+def test_airflow_keeps_what_is_known_from_run_to_run(
+    drifted: Watch, dag_bag: DagBag, run_dag: Callable[..., DagRun]
+) -> None:
+    def run() -> tuple[list[str], list[str]]:
+        drifted.cloud.advance(seconds=1)
+        finished = run_dag(dag_bag.dags["watch_pools"])
+        assert finished.state == "success"
+        told = finished.get_task_instance("alert").xcom_pull(task_ids="alert")
+        return kinds(told["new"]), kinds(told["gone"])
+
+    assert run() == (DRIFT, [])
+    assert run() == ([], [])
+    drifted.cloud.delete_pool("stray")
+    drifted.cloud.advance(minutes=30)
+    assert run() == ([], ["pool_without_spec", "spot_in_batch_service"])

@@ -254,6 +254,16 @@ def test_a_follower_is_compared_with_the_image_that_it_follows() -> None:
     assert only(seen(pool(), old, specs=specs, versions=versions), Kind.POOL_BEHIND).subject.endswith("/pools/wave")
 
 
+@pytest.mark.parametrize(("hours", "told"), [(25, False), (27, True)])
+def test_a_follower_has_its_pause_and_a_day_to_take_a_version(hours: int, told: bool) -> None:
+    follower = spec(golden_vm=None, image={"source": {"follow": {"pool": "small", "pause_minutes": 120}}})
+    versions = (version("1.0.1"), version("1.0.2", published=NOW - timedelta(hours=hours)))
+    old = pool("wave", image_id=f"{DEFINITION}/versions/1.0.1")
+    world = seen(pool(), old, specs={"small": spec(), "wave": follower}, versions=versions)
+    assert (Kind.POOL_BEHIND in found(world)) is told
+    assert Kind.POOL_BEHIND in found(seen(pool(image_id=old.image_id), versions=versions))
+
+
 def test_followers_in_a_circle_and_of_nobody_live_on_no_definition() -> None:
     def follow(name: str) -> PoolSpec:
         return spec(golden_vm=None, image={"source": {"follow": {"pool": name}}})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from golden_pools.rules.facts import ImageVersion, Pool
 from golden_pools.rules.plan import ImageVerdict, is_marked
@@ -20,12 +20,15 @@ from golden_pools.rules.watch.seen import Look, Seen, Watched, is_version, numbe
 from golden_pools.spec.model import NODES_PER_REPLICA
 from golden_pools.spec.part import normal_region
 
+TAKING_TIME = timedelta(days=1)
+"""A night, or a wave of followers: so long a pool may take to get onto a version that another run made."""
+
 
 def pools_behind(seen: Seen) -> Iterator[Finding]:
     """Is the spec's pool on the newest good version?"""
     for one in seen.watched:
         pool, current = seen.pool_of(one), seen.current_version(one)
-        if pool is None or current is None or same_id(pool.image_id, current.id):
+        if pool is None or current is None or same_id(pool.image_id, current.id) or _is_on_its_way(one, current, seen):
             continue
         yield Finding(
             level=Level.WARNING,
@@ -36,6 +39,15 @@ def pools_behind(seen: Seen) -> Iterator[Finding]:
             az=commands.pool(pool.id),
             needs=_needs(one),
         )
+
+
+def _is_on_its_way(one: Watched, current: ImageVersion, seen: Seen) -> bool:
+    """Return whether a pool on an image that it does not make itself has had no time yet to take the version."""
+    source = one.spec.image.source
+    if source.kind.makes_images or current.published is None:
+        return False
+    pause = timedelta(minutes=source.follow.pause_minutes if source.follow else 0)
+    return seen.now - current.published < pause + TAKING_TIME
 
 
 def _how_far(seen: Seen, one: Watched, pool: Pool, current: ImageVersion) -> str:
