@@ -168,6 +168,10 @@ def test_a_missing_pool() -> None:
     assert "its DAG has never succeeded" in only(seen(versions=()), Kind.POOL_MISSING).seen
 
 
+def test_a_pool_that_is_being_made_anew_is_not_missing() -> None:
+    assert found(seen(pool(provisioning_state="Deleting"))) == {}
+
+
 def test_a_pool_of_another_account_is_not_the_specs() -> None:
     elsewhere = ACCOUNT.replace("goldenbatch", "other").casefold()
     assert Kind.POOL_MISSING in found(seen(pools={HOME: (), elsewhere: (pool(),)}))
@@ -226,8 +230,10 @@ def test_a_pool_without_spec() -> None:
         {"metadata": {"golden-pools-allowed": ""}},
         {"metadata": {"golden_pools_alias": "small", "golden_pools_role": "former"}},
         {"metadata": {"golden_pools_alias": "faulty", "golden_pools_role": "current"}},
+        {"metadata": {"golden_pools_alias": "elsewhere", "golden_pools_role": "canary"}},
+        {"provisioning_state": "Deleting"},
     ],
-    ids=["tag", "metadata", "family", "unread spec"],
+    ids=["tag", "metadata", "family", "unread spec", "canary", "deleting"],
 )
 def test_a_pool_that_needs_no_spec_of_its_own(changes: dict[str, Any]) -> None:
     assert found(seen(pool(), pool("stray", **changes), unread=("faulty",))) == {}
@@ -268,8 +274,8 @@ def test_followers_in_a_circle_and_of_nobody_live_on_no_definition() -> None:
     def follow(name: str) -> PoolSpec:
         return spec(golden_vm=None, image={"source": {"follow": {"pool": name}}})
 
-    specs = {"one": follow("two"), "two": follow("one"), "three": follow("nobody")}
-    assert [one.definition for one in watched(specs)] == [None, None, None]
+    specs = {"one": follow("two"), "two": follow("one"), "three": follow("nobody"), "four": follow("one")}
+    assert [one.definition for one in watched(specs)] == [None] * 4
 
 
 def test_a_version_that_the_spec_names_is_the_current_one() -> None:
@@ -461,6 +467,11 @@ def test_what_broken_runs_left(lists: dict[str, Any], text: str) -> None:
     finding = only(seen(pool(), **by_group), Kind.ORPHAN)
     assert text in finding.seen
     assert "scheduled__1" in finding.seen
+
+
+def test_the_managed_image_of_a_pool_is_no_orphan() -> None:
+    groups = {"managed_images": {GROUP.casefold(): (IMAGE,)}, "snapshots": {GROUP.casefold(): (SNAPSHOT,)}}
+    assert Kind.ORPHAN not in found(seen(pool("stray", image_id=IMAGE.id.upper()), specs={}, **groups))
 
 
 def test_a_canary_that_was_left() -> None:

@@ -12,9 +12,9 @@ from enum import StrEnum
 from typing import Any, Self
 
 from golden_pools.rules.preflight.findings import Finding as Checked
-from golden_pools.rules.preflight.findings import Level, render, sort
+from golden_pools.rules.preflight.findings import Level, render
 
-__all__ = ["Finding", "Kind", "Level", "News", "new_and_gone", "render", "sort"]
+__all__ = ["Finding", "Kind", "Level", "News", "new_and_gone", "render", "sort_of"]
 
 
 class Kind(StrEnum):

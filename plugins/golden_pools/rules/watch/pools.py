@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from golden_pools.rules.facts import AllocationState, Pool, PoolNodes
-from golden_pools.rules.family import Role, role_of
+from golden_pools.rules.family import Role, family, is_deleting, role_of
 from golden_pools.rules.refresh.drift import differences, wanted_of
 from golden_pools.rules.scale import last_come, targets_at
 from golden_pools.rules.watch import commands
@@ -24,8 +24,9 @@ SETTLING = timedelta(minutes=30)
 def missing_pools(seen: Seen) -> Iterator[Finding]:
     """Is there a pool for each spec?"""
     for one in seen.watched:
-        if one.account_id.casefold() not in seen.pools or seen.pool_of(one) is not None:
-            continue
+        pools = seen.pools.get(one.account_id.casefold())
+        if pools is None or seen.pool_of(one) is not None or any(map(is_deleting, family(pools, one.name))):
+            continue  # one that is being deleted is being made anew
         never = one.definition is not None and (
             one.definition.casefold() in seen.versions and seen.current_version(one) is None
         )

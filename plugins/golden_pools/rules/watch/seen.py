@@ -22,7 +22,7 @@ from golden_pools.rules.facts import (
     SupportedImage,
     VmSize,
 )
-from golden_pools.rules.family import current_pool, family
+from golden_pools.rules.family import current_pool, family, is_deleting
 from golden_pools.rules.plan import ImageVerdict, definition_id, is_marked
 from golden_pools.spec.image import Publish
 from golden_pools.spec.model import PoolSpec
@@ -129,9 +129,9 @@ class Seen:
     unknown: Mapping[str, str] = field(default_factory=dict)
 
     def every_pool(self) -> Iterator[tuple[str, Pool]]:
-        """Yield every pool of the accounts that could be read, with the folded id of its account."""
+        """Yield every pool of the accounts that could be read, with the folded id of its account; not those that go."""
         for account, pools in self.pools.items():
-            yield from ((account, pool) for pool in pools)
+            yield from ((account, pool) for pool in pools if not is_deleting(pool))
 
     def pool_of(self, watched: Watched) -> Pool | None:
         """Return the pool that a spec stands for now."""
