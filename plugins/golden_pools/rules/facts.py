@@ -169,6 +169,7 @@ class ManagedImage:
     provisioning_state: str
     snapshot_ids: tuple[str, ...]
     tags: Mapping[str, str] = field(default_factory=dict)
+    data_luns: tuple[int, ...] = ()  # LUNs of its data disks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +246,7 @@ class VmSize:
     generations: tuple[str, ...] = ()  # empty: not known
     architecture: str | None = None
     disk_controllers: tuple[str, ...] = ()
+    trusted_launch: bool = True  # whether it can
     temp_disk: bool | None = None  # whether it has a formatted local disk (SCSI); None: Azure did not say
     batch_support_ends: datetime | None = None
 
@@ -326,6 +328,7 @@ class Pool:
     subnet_id: str | None = None
     public_addresses: bool = True
     identities: tuple[str, ...] = ()  # ids of user-assigned identities
+    trusted_launch: bool = False
 
     @property
     def asked_for(self) -> tuple[int, int]:

@@ -32,6 +32,7 @@ class Wanted:
 
     :param vm_sizes: the size that is wanted first, then those that will do as well
     :param start_task: None: the pool should have none
+    :param trusted_launch: None: with or without, as the pool has it
     :param unknown_environment: names of environment variables of the start task whose values are not compared
     :param metadata: without what the runs themselves write
     """
@@ -45,6 +46,7 @@ class Wanted:
     public_addresses: bool
     identities: tuple[str, ...]
     start_task: PoolStartTask | None
+    trusted_launch: bool | None = None
     unknown_environment: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
 
@@ -62,6 +64,7 @@ def wanted_by(plan: RunPlan) -> Wanted:
         public_addresses=network.public_addresses if network else True,
         identities=pool.identities,
         start_task=PoolStartTask(**task.model_dump()) if task else None,
+        trusted_launch=plan.trusted_launch,
         metadata=pool.metadata,
     )
 
@@ -92,6 +95,8 @@ def differences(pool: Pool, wanted: Wanted) -> tuple[Change, ...]:
         "network.public_addresses": (str(pool.public_addresses), str(wanted.public_addresses)),
         "identities": (_joined(pool.identities), _joined(wanted.identities)),
     }
+    if wanted.trusted_launch is not None:
+        has_and_wants["trusted_launch"] = (str(pool.trusted_launch), str(wanted.trusted_launch))
     changes = [
         Change(field=field, is_=has, wanted=wants, needs_empty_pool=True)
         for field, (has, wants) in has_and_wants.items()
