@@ -5,23 +5,34 @@ The schedule says when a run looks, not when it builds; a run by hand looks, too
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from golden_pools.rules.facts import ImageVersion
-from golden_pools.rules.fingerprint import FINGERPRINT_TAG
-from golden_pools.rules.plan import RETIRED_TAG, ImageVerdict, RunPlan, is_made_by_a_run, is_marked
+from golden_pools.rules.plan import (
+    FINGERPRINT_TAG,
+    RETIRED_TAG,
+    ImageVerdict,
+    RunPlan,
+    is_made_by_a_run,
+    is_marked,
+    made_by,
+)
 from golden_pools.spec.image import Build, BuildWhen
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """Whether to build, why or why not, and the version that is used where nothing is built."""
+    """Whether to build, why or why not, and the version that is used where nothing is built.
+
+    ``stopped`` says that an image is due, and too many builds have failed.
+    """
 
     builds: bool
     reason: str
     version: ImageVersion | None = None
+    stopped: bool = False
 
 
 def decide(
@@ -34,32 +45,50 @@ def decide(
 ) -> Decision:
     """Return the decision for a source that runs make images from.
 
+    What the run itself has made does not count, so that a clear in mid-run decides as before.
+
     :param versions: all of the spec's definition
     :param differs: says what about the source is not as a fingerprint says; empty where it is unchanged
-    :param failures: builds in a row that failed, up to now
+    :param failures: builds in a row that failed, see :func:`failures_in_a_row`
     """
+    others = [version for version in versions if is_of_pool(version, plan.pool) and not made_by(plan, version.tags)]
+    newest = newest_fit(others, now)
+    why = _why_build(plan, newest, differs, now)
+    if not why:
+        assert newest is not None
+        reason = f"the source is unchanged since version {newest.name}: nothing is started, attached or resized"
+        return Decision(builds=False, reason=reason, version=newest)
+    if plan.scheduled and stops(plan.spec.image.build, failures):
+        return Decision(builds=False, reason=stopped(failures), stopped=True, version=newest_good(others, now))
+    return Decision(builds=True, reason=why)
+
+
+def _why_build(plan: RunPlan, newest: ImageVersion | None, differs: Callable[[str], str], now: datetime) -> str:
+    """Return why an image is due; empty where the newest version will do."""
     build = plan.spec.image.build
-    candidates = list(versions)
-    newest = newest_fit((version for version in candidates if is_of_pool(version, plan.pool)), now)
-    if stops(build, failures) and plan.scheduled and not plan.force_rebuild:
-        return Decision(
-            builds=False,
-            reason=f"{stopped(failures)}; the pool stays on the newest version that proved good",
-            version=newest_good((version for version in candidates if is_of_pool(version, plan.pool)), now),
-        )
     if plan.force_rebuild:
-        return Decision(builds=True, reason="force_rebuild was asked for")
+        return "force_rebuild was asked for"
     if newest is None:
-        return Decision(builds=True, reason="there is no version of this pool's runs that could be used instead")
+        return "there is no version of this pool's runs that could be used instead"
     if build.when is BuildWhen.ALWAYS:
-        return Decision(builds=True, reason="image.build.when is always")
-    if (why := too_old(build, newest, now)) or (why := differs(newest.tags.get(FINGERPRINT_TAG, ""))):
-        return Decision(builds=True, reason=f"{why} (newest version: {newest.name})")
-    return Decision(
-        builds=False,
-        reason=f"the source is unchanged since version {newest.name}: nothing is started, attached or resized",
-        version=newest,
-    )
+        return "image.build.when is always"
+    why = too_old(build, newest, now) or differs(newest.tags.get(FINGERPRINT_TAG, ""))
+    return f"{why} (newest version: {newest.name})" if why else ""
+
+
+def failures_in_a_row(begun: Sequence[str], versions: Iterable[ImageVersion]) -> int:
+    """Return how many of the last builds came to no version, or to one that is bad.
+
+    What fails later, such as a pool without quota, does not count: it says nothing about the image.
+
+    :param begun: names of the versions of builds that were begun, the latest last
+    """
+    came = {
+        version.name
+        for version in versions
+        if version.provisioning_state == "Succeeded" and not is_marked(version.tags, ImageVerdict.BAD)
+    }
+    return next((count for count, name in enumerate(reversed(begun)) if name in came), len(begun))
 
 
 def stops(build: Build, failures: int) -> bool:
@@ -70,8 +99,8 @@ def stops(build: Build, failures: int) -> bool:
 def stopped(failures: int) -> str:
     """Say that builds are stopped, and how they start again."""
     return (
-        f"{failures} builds in a row have failed: scheduled runs build no more until a run that is triggered by hand "
-        "with force_rebuild succeeds"
+        f"{failures} builds in a row have failed, so scheduled runs build no more until one that is triggered by hand "
+        "succeeds; the pool stays on the newest version that proved good"
     )
 
 

@@ -14,9 +14,6 @@ from datetime import UTC, datetime
 
 from golden_pools.rules.facts import Disk, GoldenVm, PowerState
 
-FINGERPRINT_TAG = "golden-pools-fingerprint"
-"""Tag of an image version and of a managed image: the state of the source that it was made from."""
-
 
 def of_vm(vm: GoldenVm) -> str:
     """Return the fingerprint of a VM and its disks."""

@@ -45,6 +45,9 @@ WHY_TAG = "golden-pools-why"
 RETIRED_TAG = "golden-pools-retired"
 """Tag of an image version that nothing needs any more: since when, ISO 8601. It is deleted some days later."""
 
+FINGERPRINT_TAG = "golden-pools-fingerprint"
+"""Tag of an image version: the state of the source that it was made from, see :mod:`rules.fingerprint`."""
+
 LONGEST_TAG = 256
 """Characters of a tag's value ("Use tags to organize your Azure resources")."""
 
@@ -232,6 +235,12 @@ class RunPlan(BaseModel):
             "golden-pools-dag": self.dag_id,
             RUN_TAG: self.run_id[:LONGEST_TAG],
         }
+
+    @property
+    def version_tags(self) -> dict[str, str]:
+        """Tags of the version that the run makes: those of everything, and the state of its source."""
+        known = {FINGERPRINT_TAG: self.source.fingerprint} if self.source and self.source.fingerprint else {}
+        return {**self.tags, **known}
 
     def replicas(self, home_region: str) -> dict[str, int]:
         """Return replicas per normalised region; the golden VM's region is always among them."""
