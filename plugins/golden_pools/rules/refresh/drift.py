@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from golden_pools.rules.facts import Pool, PoolStartTask
 from golden_pools.rules.plan import RunPlan
+from golden_pools.spec.model import PoolSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +54,15 @@ class Wanted:
 
 def wanted_by(plan: RunPlan) -> Wanted:
     """Return what a run wants its pool to be."""
-    pool, task, network = plan.spec.pool, plan.spec.pool.start_task, plan.spec.pool.network
+    return wanted_of(plan.spec, plan.image_id, trusted_launch=plan.trusted_launch)
+
+
+def wanted_of(spec: PoolSpec, image_id: str, *, trusted_launch: bool | None = None) -> Wanted:
+    """Return what a spec's pool is to be on an image."""
+    pool, task, network = spec.pool, spec.pool.start_task, spec.pool.network
     return Wanted(
-        image_id=plan.image_id,
-        vm_sizes=(pool.vm_size, *plan.spec.resize.other_vm_sizes),
+        image_id=image_id,
+        vm_sizes=(pool.vm_size, *spec.resize.other_vm_sizes),
         node_agent_sku=pool.node_agent_sku,
         task_slots_per_node=pool.task_slots_per_node,
         inter_node_communication=pool.inter_node_communication,
@@ -64,7 +70,7 @@ def wanted_by(plan: RunPlan) -> Wanted:
         public_addresses=network.public_addresses if network else True,
         identities=pool.identities,
         start_task=PoolStartTask(**task.model_dump()) if task else None,
-        trusted_launch=plan.trusted_launch,
+        trusted_launch=trusted_launch,
         metadata=pool.metadata,
     )
 
