@@ -183,6 +183,16 @@ class Resource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Made:
+    """Any resource that runs make and throw away: who made it, and how far it is."""
+
+    id: str
+    name: str
+    provisioning_state: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RegionReplication:
     """Replication of an image version in one region."""
 

@@ -158,6 +158,16 @@ class RunPlan(BaseModel):
         return f"canary-{self.stamp.astimezone(UTC):%Y%m%dT%H%M%S}-{self.pool}"[:LONGEST_ID]
 
     @property
+    def clone_name(self) -> str:
+        """Name of the throwaway VM, and beginning of those of its disks and its network card."""
+        return f"clone-{self.stamp.astimezone(UTC):%Y%m%dT%H%M%S}-{self.pool}"[:LONGEST_ID].rstrip("-_")
+
+    @property
+    def clone_id(self) -> str:
+        """ARM id of the throwaway VM."""
+        return self._compute_id("virtualMachines", self.clone_name)
+
+    @property
     def probe_name(self) -> str:
         """Id of the job that probes the pool itself."""
         return f"probe-{self.stamp.astimezone(UTC):%Y%m%dT%H%M%S}-{self.pool}"[:LONGEST_ID]
