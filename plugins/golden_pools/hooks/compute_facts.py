@@ -167,6 +167,8 @@ def managed_image(value: Json) -> facts.ManagedImage:
         snapshot_ids=tuple(source for source in sources if source),
         tags=value.get("tags") or {},
         data_luns=tuple(int(disk["lun"]) for disk in data_disks),
+        os_type=dig(storage, "osDisk", "osType"),
+        hyper_v_generation=dig(value, "properties", "hyperVGeneration"),
     )
 
 

@@ -170,6 +170,8 @@ class ManagedImage:
     snapshot_ids: tuple[str, ...]
     tags: Mapping[str, str] = field(default_factory=dict)
     data_luns: tuple[int, ...] = ()  # LUNs of its data disks
+    os_type: str | None = None
+    hyper_v_generation: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
