@@ -131,3 +131,33 @@ def test_plan_only_records_nothing(cloud: Cloud, make_run: Callable[..., Run]) -
     dry = Run(make_run().spec, conf={"image_version": NEW, "plan_only": True})
     assert dry.do(record()).startswith("skipped: plan only")
     assert cloud.writes() == []
+
+
+def test_the_passport_says_which_run_it_was_and_how_long_its_stages_took(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://localhost:8080/")
+    run = make_run()
+    told = run.do(record())["run"]
+    assert told["link"] == "http://localhost:8080/dags/golden_pool_small/runs/manual__1"
+    assert told["stages"]["refresh"] == 61.5
+    assert "skipped" not in told["stages"]
+    assert told["params"]["image_version"] == NEW
+
+
+def test_the_moment_of_a_pool_is_that_of_the_first_try(
+    make_run: Callable[..., Run], later: Callable[..., None]
+) -> None:
+    run = make_run()
+    first = run.do(record())
+    later(hours=1)
+    assert run.do(record())["pools"][0]["since"] == first["pools"][0]["since"]
+
+
+def test_a_proved_version_is_current(make_run: Callable[..., Run]) -> None:
+    passport = make_run().do(record())
+    assert (passport["became"], passport["why"]) == ("current", "pool small-b runs on it")
+
+
+def test_an_airflow_without_an_address_gives_no_link(make_run: Callable[..., Run]) -> None:
+    assert make_run().do(record())["run"]["link"] is None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from golden_pools.operators.base import MARK_TIME, PREFLIGHT_TASK_ID, StageOperator, StateStore, pulled
-from golden_pools.rules.passport import new_passport, with_pool, with_probes
+from golden_pools.operators.base import MARK_TIME, PREFLIGHT_TASK_ID, StageOperator, StateStore, now, pulled
+from golden_pools.rules.passport import new_passport, with_pool, with_probes, with_run
 from golden_pools.rules.plan import ImageVerdict, RunPlan, is_made_by_a_run, is_marked, verdict_tags
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ class RecordPassportOperator(StageOperator):
     def _store(self, context: Context, plan: RunPlan) -> StateStore:
         return StateStore(context, plan.image_id)
 
+    def _since(self, context: Context, plan: RunPlan) -> str:
+        """Return the moment of the first try that got so far: a retry and a clear say the same."""
+        store = self._store(context, plan)
+        return str((store.read() if "since" in store.read() else store.keep(since=now().isoformat()))["since"])
+
     def _mark_good(self, context: Context, plan: RunPlan) -> None:
         pool = pulled(context, self.refresh_task_id)["pool"]
         with self.compute(plan) as hook:
@@ -89,8 +95,22 @@ class RecordPassportOperator(StageOperator):
             plan,
             refresh=pulled(context, self.refresh_task_id),
             nodes=pulled(context, self.nodes_task_id),
+            since=self._since(context, plan),
         )
-        passport["became_good"] = bool(self._store(context, plan).read().get("became_good"))
+        passport = with_run(
+            passport,
+            link=run_link(plan),
+            ended=context["ti"].get_task_breadcrumbs(plan.dag_id, plan.run_id),
+            became_good=bool(self._store(context, plan).read().get("became_good")),
+        )
         context["outlet_events"][self.asset].extra = passport
         self.log.info("Pool %s is on %s", passport["pools"][-1]["name"], passport["image"])
         return passport
+
+
+def run_link(plan: RunPlan) -> str | None:
+    """Return the address of the run in Airflow, where Airflow knows its own."""
+    from airflow.sdk.configuration import conf
+
+    base = conf.get("api", "base_url", fallback="")
+    return f"{base.rstrip('/')}/dags/{plan.dag_id}/runs/{quote(plan.run_id)}" if base else None

@@ -70,7 +70,8 @@ class RunPlan(BaseModel):
     ``source`` is what the run's own look at the image's source found; None before it has looked.
     ``force`` is what only a person may ask for: recreating a pool that has active jobs, or a version marked bad.
     ``largest`` are the targets with the most nodes that the spec or this run ever says: an image that is made at night
-    carries the day's pool. ``why`` is the reason for a resize, as its form or its schedule says.
+    carries the day's pool. ``why`` is the reason for a resize, as its form or its schedule says. ``params`` are
+    what the run's form said, for the passport.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -85,6 +86,7 @@ class RunPlan(BaseModel):
     source: ImageSource | None = None
     force: bool = False
     why: str = ""
+    params: dict[str, str | int | float | bool | None] = {}
     largest: Targets
     spec: PoolSpec
 
@@ -351,6 +353,7 @@ def make_plan(
         existing_version_id=existing,
         force=force is True,
         why=why,
+        params={key: params[key] for key in keys if key in params},
         largest=max(targets, largest_targets(spec), key=lambda counts: counts.total),
         spec=effective.model_copy(update={"refresh": spec.refresh.model_copy(update={"strategy": Strategy(strategy)})}),
     )
