@@ -114,7 +114,7 @@ class PublishImageVersionOperator(ImageStageOperator):
             location=plan.system.location,
             origin=origin,
             target_regions=replicas,
-            tags=plan.tags,
+            tags=plan.version_tags,
             exclude_from_latest=True,
         )
         store.keep(operation=operation.to_dict())

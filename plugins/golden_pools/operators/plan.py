@@ -50,6 +50,7 @@ class PlanRunOperator(BaseOperator):
             conf=run.conf or {},
             params=self.params_of(context, spec, stamp),
             keys=self.keys,
+            scheduled=str(run.run_type) != "manual",
         )
         self.log.info(
             "Pool %s: target %d dedicated and %d Spot nodes, %s",

@@ -25,7 +25,7 @@ from golden_pools.spec.model import PoolSpec, Strategy, Targets
 from golden_pools.spec.part import normal_region
 from golden_pools.spec.source import GeneralizedVm, GoldenVm
 
-PARAMS = ("dedicated", "spot", "refresh_strategy", "image_version", "force", "plan_only")
+PARAMS = ("dedicated", "spot", "refresh_strategy", "image_version", "force_rebuild", "force", "plan_only")
 """Keys of the manual trigger's form, and the only keys that a run's conf may have."""
 
 RESIZE_PARAMS = ("pool", "dedicated", "spot", "why")
@@ -41,6 +41,12 @@ VERDICT_TAG = "golden-pools-verdict"
 
 WHY_TAG = "golden-pools-why"
 """Tag of an image version: the reason for its verdict."""
+
+RETIRED_TAG = "golden-pools-retired"
+"""Tag of an image version that nothing needs any more: since when, ISO 8601. It is deleted some days later."""
+
+FINGERPRINT_TAG = "golden-pools-fingerprint"
+"""Tag of an image version: the state of the source that it was made from, see :mod:`rules.fingerprint`."""
 
 LONGEST_TAG = 256
 """Characters of a tag's value ("Use tags to organize your Azure resources")."""
@@ -69,6 +75,7 @@ class RunPlan(BaseModel):
     ``existing_version_id`` is set where whoever triggered the run asked for a version that is there.
     ``source`` is what the run's own look at the image's source found; None before it has looked.
     ``force`` is what only a person may ask for: recreating a pool that has active jobs, or a version marked bad.
+    ``force_rebuild`` makes an image though nothing has changed; ``scheduled`` says that no person started the run.
     ``largest`` are the targets with the most nodes that the spec or this run ever says: an image that is made at night
     carries the day's pool. ``why`` is the reason for a resize, as its form or its schedule says. ``params`` are
     what the run's form said, for the passport.
@@ -85,6 +92,8 @@ class RunPlan(BaseModel):
     existing_version_id: str | None
     source: ImageSource | None = None
     force: bool = False
+    force_rebuild: bool = False
+    scheduled: bool = False
     why: str = ""
     params: dict[str, str | int | float | bool | None] = {}
     largest: Targets
@@ -149,6 +158,16 @@ class RunPlan(BaseModel):
     def canary_name(self) -> str:
         """Id of the canary pool, and of the job of its probes."""
         return f"canary-{self.stamp.astimezone(UTC):%Y%m%dT%H%M%S}-{self.pool}"[:LONGEST_ID]
+
+    @property
+    def clone_name(self) -> str:
+        """Name of the throwaway VM, and beginning of those of its disks and its network card."""
+        return f"clone-{self.stamp.astimezone(UTC):%Y%m%dT%H%M%S}-{self.pool}"[:LONGEST_ID].rstrip("-_")
+
+    @property
+    def clone_id(self) -> str:
+        """ARM id of the throwaway VM."""
+        return self._compute_id("virtualMachines", self.clone_name)
 
     @property
     def probe_name(self) -> str:
@@ -229,6 +248,12 @@ class RunPlan(BaseModel):
             RUN_TAG: self.run_id[:LONGEST_TAG],
         }
 
+    @property
+    def version_tags(self) -> dict[str, str]:
+        """Tags of the version that the run makes: those of everything, and the state of its source."""
+        known = {FINGERPRINT_TAG: self.source.fingerprint} if self.source and self.source.fingerprint else {}
+        return {**self.tags, **known}
+
     def replicas(self, home_region: str) -> dict[str, int]:
         """Return replicas per normalised region; the golden VM's region is always among them."""
         image, auto = self.spec.image, self.largest.replicas
@@ -299,12 +324,14 @@ def make_plan(
     conf: Mapping[str, Any],
     params: Mapping[str, Any],
     keys: Sequence[str] = PARAMS,
+    scheduled: bool = False,
 ) -> RunPlan:
     """Return the plan of one run; node counts that its form leaves open are those of the spec at ``stamp``.
 
     :param conf: the run's conf as it was sent; Airflow lets unknown keys through, here they are refused
     :param params: the params that Airflow made of form, conf and defaults
     :param keys: keys that the DAG's form offers
+    :param scheduled: whether no person started the run
     :raises RunConfError: with every fault of the conf at once
     """
     faults = [_unknown(key, keys) for key in conf if key not in keys]
@@ -330,6 +357,13 @@ def make_plan(
     force = params.get("force", False)
     if not isinstance(force, bool):
         faults.append(f"force is {force!r}, not true or false")
+    force_rebuild = params.get("force_rebuild", False)
+    if not isinstance(force_rebuild, bool):
+        faults.append(f"force_rebuild is {force_rebuild!r}, not true or false")
+    elif force_rebuild and version is not None:
+        faults.append("force_rebuild builds an image and image_version takes one that is there; allowed: one of them")
+    elif force_rebuild and not spec.image.source.kind.makes_images:
+        faults.append(f"force_rebuild is true, but image.source.{spec.image.source.kind} builds no images")
     why = params.get("why", "")
     if not isinstance(why, str) or ("why" in keys and not why.strip()):
         faults.append(f"why is {why!r}, not a reason")
@@ -352,6 +386,8 @@ def make_plan(
         plan_only=plan_only,
         existing_version_id=existing,
         force=force is True,
+        force_rebuild=force_rebuild is True,
+        scheduled=scheduled,
         why=why,
         params={key: params[key] for key in keys if key in params},
         largest=max(targets, largest_targets(spec), key=lambda counts: counts.total),
