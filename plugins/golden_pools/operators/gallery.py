@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class PublishImageVersionOperator(ImageStageOperator, RegionsStageOperator):
     """Publish the managed image as a gallery version, in its own region and the pool's.
 
-    The spec's other regions are the matter of the stage ``replicate``: the pool does not wait for them. It is excluded from
-    ``latest`` until a pool runs on it: who follows ``latest`` gets no version that is not tried.
+    The spec's other regions are the matter of the stage ``replicate``: the pool does not wait for them. It is
+    excluded from ``latest`` until a pool runs on it: who follows ``latest`` gets no version that is not tried.
 
     :param snapshot_task_id: task whose XCom is the snapshot set
     :param image_task_id: task whose XCom is the managed image's ARM id
@@ -73,7 +73,7 @@ class PublishImageVersionOperator(ImageStageOperator, RegionsStageOperator):
         )
         self.wait_for_operations(plan, [operation], within=timedelta(minutes=30), method_name="definition_made")
 
-    def definition_made(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    def definition_made(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
         """Go on with the version."""
         self.raise_failure(context, event)
         return self.execute(context)
