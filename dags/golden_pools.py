@@ -24,6 +24,7 @@ from golden_pools.forms import node_counts
 from golden_pools.operators.announce import AnnounceImageOperator
 from golden_pools.operators.base import PLAN_TASK_ID, PREFLIGHT_TASK_ID, SOURCE_TASK_ID
 from golden_pools.operators.canary import CanaryPoolOperator, MarkImageOperator, RemoveCanaryOperator
+from golden_pools.operators.clone import CloneVmOperator, GeneralizeCloneOperator, RemoveCloneOperator
 from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
@@ -43,6 +44,7 @@ from golden_pools.retries import DEFAULT_ARGS
 from golden_pools.rules.plan import REFRESH_DAG_PREFIX, refresh_dag_id
 from golden_pools.spec.loader import load_one, load_pools
 from golden_pools.spec.model import PoolSpec, Strategy
+from golden_pools.spec.source import Generalize
 
 
 def trigger_form(spec: PoolSpec) -> dict[str, Param]:
@@ -117,23 +119,8 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             task_id=PREFLIGHT_TASK_ID, doc_md="Reads only. All findings at once; errors stop here."
         )
 
-        with TaskGroup("image", tooltip="Golden VM to image version"):
-            stop = StopGoldenVmOperator(task_id="stop_golden_vm", doc_md="Only with `capture: deallocated`.")
-            snapshot = SnapshotGoldenVmOperator(task_id="snapshot", doc_md="OS disk and all data disks, side by side.")
-            start = StartGoldenVmOperator(
-                task_id="start_golden_vm", doc_md="Whatever happened: the golden VM runs again if it did before."
-            ).as_teardown(on_failure_fail_dagrun=True)
-            managed_image = CreateManagedImageOperator(
-                task_id="managed_image", snapshot_task_id=snapshot.task_id, doc_md="From the snapshot set."
-            )
-            publish = PublishImageVersionOperator(
-                task_id="publish",
-                snapshot_task_id=snapshot.task_id,
-                image_task_id=managed_image.task_id,
-                doc_md="Version in the Compute Gallery, in its own region and the pool's.",
-            )
-            chain(stop, snapshot, [start, managed_image])
-            managed_image >> publish
+        chain(plan, source, preflight)
+        publish = image_group(spec, preflight) if spec.image.source.kind.makes_images else None
 
         with TaskGroup("canary", tooltip="One node of the version, before the pool moves"):
             canary = CanaryPoolOperator(
@@ -145,7 +132,6 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             probe = ProbeOperator(
                 task_id="probe",
                 pool_task_id=canary.task_id,
-                snapshot_task_id=snapshot.task_id,
                 doc_md="Commands on the node that tell whether the image is good.",
             )
             bad = MarkImageOperator(
@@ -186,7 +172,6 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             probe_pool = ProbeOperator(
                 task_id="probe",
                 pool_task_id=refresh.task_id,
-                snapshot_task_id=snapshot.task_id,
                 doc_md="The probes once more, on the pool itself, with `refresh.probe_pool`.",
             )
             switch = SwitchPoolOperator(
@@ -197,7 +182,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             )
             record = RecordPassportOperator(
                 task_id="record",
-                publish_task_id=publish.task_id,
+                publish_task_id=publish.task_id if publish else None,
                 refresh_task_id=refresh.task_id,
                 nodes_task_id=nodes.task_id,
                 probe_task_ids=[probe.task_id, probe_pool.task_id],
@@ -253,10 +238,64 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             chain(pool_stages, mark)
             chain(restore, regrow, report)
 
-        chain(plan, source, preflight, stop)
-        publish >> canary
+        (publish or preflight) >> canary
         probe >> [replicate, refresh]
     return dag
+
+
+def image_group(spec: PoolSpec, before: BaseOperator) -> BaseOperator:
+    """Add what the spec's source needs to become an image version, after the task ``before``; returns its last task."""
+    with TaskGroup("image", tooltip=f"{source_in_words(spec)} to image version"):
+        snapshot = snapshot_stages(before) if spec.golden_vm else None
+        captured, clone = snapshot or before, None
+        if snapshot and spec.golden_vm and spec.golden_vm.generalize is Generalize.CLONE:
+            captured = clone = clone_stages(snapshot)
+        managed_image = CreateManagedImageOperator(
+            task_id="managed_image",
+            snapshot_task_id=snapshot.task_id if snapshot else None,
+            clone_task_id=clone.task_id if clone else None,
+            doc_md="Skipped where Azure makes none (Trusted Launch, Arm64, NVMe), or one is there.",
+        )
+        publish = PublishImageVersionOperator(
+            task_id="publish",
+            image_task_id=managed_image.task_id,
+            snapshot_task_id=snapshot.task_id if snapshot else None,
+            clone_task_id=clone.task_id if clone else None,
+            trigger_rule=TriggerRule.NONE_FAILED,
+            doc_md="Version in the Compute Gallery, in its own region and the pool's.",
+        )
+        chain(captured, managed_image, publish)
+        if clone:
+            remove = RemoveCloneOperator(
+                task_id="remove_clone", doc_md="Whatever happened: VM, network card and disks of the clone go."
+            ).as_teardown(on_failure_fail_dagrun=False)
+            publish >> remove
+    return publish
+
+
+def clone_stages(snapshot: BaseOperator) -> BaseOperator:
+    """Add the throwaway VM that is generalized for the golden VM; returns the task whose XCom is its ARM id."""
+    clone_vm = CloneVmOperator(
+        task_id="clone_vm", snapshot_task_id=snapshot.task_id, doc_md="A throwaway VM from the snapshots."
+    )
+    generalize = GeneralizeCloneOperator(
+        task_id="generalize_clone",
+        clone_task_id=clone_vm.task_id,
+        doc_md="Script in the guest, deallocate, flag: on the throwaway VM, never on the golden one.",
+    )
+    chain(snapshot, clone_vm, generalize)
+    return generalize
+
+
+def snapshot_stages(before: BaseOperator) -> BaseOperator:
+    """Add the copying of the golden VM's disks; returns the task whose XCom is the snapshot set."""
+    stop = StopGoldenVmOperator(task_id="stop_golden_vm", doc_md="Only with `capture: deallocated`.")
+    snapshot = SnapshotGoldenVmOperator(task_id="snapshot", doc_md="OS disk and all data disks, side by side.")
+    start = StartGoldenVmOperator(
+        task_id="start_golden_vm", doc_md="Whatever happened: the golden VM runs again if it did before."
+    ).as_teardown(on_failure_fail_dagrun=True)
+    chain(before, stop, snapshot, start)
+    return snapshot
 
 
 DOC = """\

@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 
 from include.azure_simulator import control, identity, subscriptions
 from include.azure_simulator.batch import arm_routes, data_plane_routes
-from include.azure_simulator.compute import gallery_routes, operation_routes, routes
+from include.azure_simulator.compute import gallery_routes, operation_routes, restore_point_routes, routes
 from include.azure_simulator.errors import ArmError, SimulatedError
 from include.azure_simulator.middleware import ArmGate, Exchanges, ScriptedFaults
 from include.azure_simulator.network import routes as network_routes
@@ -30,6 +30,7 @@ def build_app(world: World) -> FastAPI:
         subscriptions,
         network_routes,
         routes,
+        restore_point_routes,
         gallery_routes,
         operation_routes,
         storage_routes,

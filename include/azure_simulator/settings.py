@@ -61,6 +61,33 @@ class ComputeSettings(SettingsModel):
     run_command: Duration = Field(default=timedelta(seconds=30), description="the agent alone needs about 20 s")
     disk_create: Duration = Field(default=timedelta(seconds=10), description="estimate")
     disk_delete: Duration = Field(default=timedelta(seconds=5), description="estimate")
+    restore_point_create: Duration = Field(default=timedelta(minutes=1), description="estimate")
+    restore_point_delete: Duration = Field(default=timedelta(seconds=20), description="estimate")
+    restore_point_collection_delete: Duration = Field(
+        default=timedelta(seconds=30), description="with all its restore points; estimate"
+    )
+    restore_points_per_hour: int = Field(
+        default=3, ge=1, description="documented limit of a VM, crash consistent and other restore points each"
+    )
+    restore_point_rate_status: Literal[409, 429] = Field(
+        default=429, description="status when that limit is reached; the article says 429"
+    )
+    restore_points_per_vm: int = Field(default=500, ge=1, description="documented limit, over all collections")
+    restore_point_refusal: Literal["at_once", "in_operation"] = Field(
+        default="at_once",
+        description="whether a concurrent restore point, or one too many, is refused (409) or fails; not published",
+    )
+    restore_point_again: Literal["refuse", "answer"] = Field(
+        default="refuse", description="what a PUT of a restore point that exists comes to; not published"
+    )
+    restore_point_consistency_input: Literal["crash_only", "any"] = Field(
+        default="crash_only",
+        description="the API reference says that only `CrashConsistent` is accepted as input, articles name all modes",
+    )
+    restore_point_unsafe_crash: Literal["allow", "refuse"] = Field(
+        default="allow",
+        description="crash consistency that Azure does not guarantee: `ReadWrite` caching, v6 and v7 sizes",
+    )
     snapshot_create: Duration = Field(default=timedelta(seconds=30), description="10 to 60 s up to 128 GiB")
     snapshot_delete: Duration = Field(default=timedelta(seconds=10), description="estimate")
     image_create: Duration = Field(default=timedelta(seconds=60), description="30 to 120 s from snapshots")

@@ -120,8 +120,8 @@ def test_data_plane_lists_filter_select_and_page(batch: Batch) -> None:
         batch.put(name, pool_body())
     first = batch.plane("GET", "/pools?maxresults=2&$select=id,state&$filter=state eq 'active'").json()
 
-    assert first["value"] == [{"id": "one", "state": "active"}, {"id": "two", "state": "active"}]
-    assert batch.client.get(first["odata.nextLink"]).json()["value"] == [{"id": "three", "state": "active"}]
+    assert first["value"] == [{"id": "one", "state": "active"}, {"id": "three", "state": "active"}]
+    assert batch.client.get(first["odata.nextLink"]).json()["value"] == [{"id": "two", "state": "active"}]
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,19 @@ def test_a_specialized_image_is_refused_or_makes_unusable_nodes(batch: Batch, un
         assert reasons(answer)["Reason"] == "Batch supports generalized images only."
 
 
+@pytest.mark.parametrize(("outcome", "state"), [("unusable", "unusable"), ("fine", "idle")])
+def test_an_image_that_was_never_deprovisioned_makes_unusable_nodes(batch: Batch, outcome: str, state: str) -> None:
+    batch.change(guest_not_generalized=outcome)
+    version = batch.make_version()
+    found = batch.world.compute.image_version(version)
+    assert found is not None
+    found.guest_generalized = False
+    batch.put("nightly", on_image(version, 1))
+    batch.wait(minutes=10)
+
+    assert batch.counts("nightly") == {state: 1, "total": 1}
+
+
 def test_a_pool_on_a_managed_image_is_refused_since_the_retirement(batch: Batch) -> None:
     batch.change(managed_image_refusal_code="InvalidRequestBody")
     answer = batch.put("nightly", on_image(batch.arm.make_image()))

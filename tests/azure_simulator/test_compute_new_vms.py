@@ -10,6 +10,7 @@ from arm_client import GOLDEN, IMAGES, NETWORK, VM, Arm, arm_with_vm, error_of, 
 from starlette.testclient import TestClient
 
 from include.azure_simulator.clock import Clock
+from include.azure_simulator.resources import timestamp
 from include.azure_simulator.world import World
 
 CLONE = f"{IMAGES}/virtualMachines/clone"
@@ -313,8 +314,8 @@ def test_the_time_of_a_status_is_that_of_the_last_change(arm: Arm, world: World)
     before = time()
     assert time() == before
     arm.done(arm.call("POST", f"{VM}/deallocate"))
-    after = time()
-    assert (after > before, time()) == (True, after)
+    ended = timestamp(world.clock.now())
+    assert (time(), time()) == (ended, ended)
 
 
 def test_a_clone_is_generalized_captured_and_thrown_away(arm: Arm) -> None:
@@ -380,3 +381,30 @@ def test_a_copy_taken_before_the_deprovisioning_is_not_generalized(clock: Clock)
         snapshot.content.guest for snapshot in (world.compute.snapshots.find(id) for id in (before, after)) if snapshot
     ]
     assert [guest.generalized for guest in guests if guest] == [False, True]
+
+
+@pytest.mark.parametrize("deprovisioned", [True, False])
+@pytest.mark.parametrize("route", ["vm", "image", "snapshot"])
+def test_an_image_knows_whether_its_system_was_deprovisioned(clock: Clock, route: str, deprovisioned: bool) -> None:
+    arm, world = arm_with_vm(clock, guest_generalized=False)
+    arm.make_vm()
+    script = "waagent -deprovision+user -force" if deprovisioned else "true"
+    arm.done(arm.call("POST", f"{CLONE}/runCommand", {"commandId": "RunShellScript", "script": [script]}))
+    arm.done(arm.call("POST", f"{CLONE}/deallocate"))
+    arm.call("POST", f"{CLONE}/generalize")
+    arm.make_definition()
+    version = arm.version_body(arm.id(f"{IMAGES}/images/i"))
+    if route == "vm":
+        version["properties"]["storageProfile"] = {"source": {"virtualMachineId": arm.id(CLONE)}}
+    elif route == "image":
+        image = {"location": "westeurope", "properties": {"sourceVirtualMachine": {"id": arm.id(CLONE)}}}
+        arm.done(arm.put(f"{IMAGES}/images/i", image))
+        arm.done(arm.call("DELETE", CLONE))
+    else:
+        body = arm.snapshot_body()
+        body["properties"]["creationData"]["sourceResourceId"] = arm.id(f"{IMAGES}/disks/clone-os")
+        arm.done(arm.put(f"{IMAGES}/snapshots/s", body))
+        version["properties"]["storageProfile"] = {"osDiskImage": {"source": {"id": arm.id(f"{IMAGES}/snapshots/s")}}}
+    arm.done(arm.put(f"{IMAGES}/galleries/golden_gallery/images/golden/versions/1.0.0", version))
+    made = next(iter(world.compute.versions))
+    assert (made.guest_generalized, made.base_image) == (deprovisioned, ("canonical", "ubuntu-24_04-lts", "server"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from arm_client import GOLDEN, IMAGES, NETWORK, Arm
+from arm_client import GOLDEN, IMAGES, NETWORK, VM, Arm
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.core.pipeline.policies import SansIOHTTPPolicy
@@ -20,6 +20,11 @@ from azure.mgmt.compute.models import (
     NetworkInterfaceReferenceProperties,
     NetworkProfile,
     OSDisk,
+    RestorePoint,
+    RestorePointCollection,
+    RestorePointCollectionProperties,
+    RestorePointCollectionSourceProperties,
+    RestorePointProperties,
     StorageProfile,
     VirtualMachine,
     VirtualMachineProperties,
@@ -168,6 +173,28 @@ def test_a_clone_comes_and_goes(sdk: ComputeManagementClient, generic: ResourceM
     sdk.disks.begin_delete("images", "clone-os").result()
     generic.resources.begin_delete_by_id(nic, api_version="2024-07-01").result()
     assert arm.get(f"{NETWORK}/networkInterfaces/clone-nic").status_code == 404
+
+
+def test_a_restore_point_comes_and_goes(sdk: ComputeManagementClient, arm: Arm) -> None:
+    collection = RestorePointCollection(
+        location="westeurope",
+        properties=RestorePointCollectionProperties(source=RestorePointCollectionSourceProperties(id=arm.id(VM))),
+    )
+    sdk.restore_point_collections.create_or_update("golden", "c", collection)
+    wanted = RestorePoint(properties=RestorePointProperties(consistency_mode="CrashConsistent"))
+    point = sdk.restore_points.begin_create("golden", "c", "p", wanted).result()
+    assert point.provisioning_state == "Succeeded"
+    disks = point.source_metadata.storage_profile.data_disks
+    for number, disk in enumerate([point.source_metadata.storage_profile.os_disk, *disks]):
+        body: Any = arm.disk_body_of(disk.disk_restore_point.id, "Restore")
+        restored = sdk.disks.begin_create_or_update("images", f"r-{number}", body).result()
+        assert restored.disk_size_gb == disk.disk_size_gb
+    assert len(list(sdk.disk_restore_point.list_by_restore_point("golden", "c", "p"))) == 3
+    assert [found.name for found in sdk.restore_point_collections.list("golden")] == ["c"]
+    sdk.restore_points.begin_delete("golden", "c", "p").result()
+    sdk.restore_point_collections.begin_delete("golden", "c").result()
+    with pytest.raises(ResourceNotFoundError):
+        sdk.restore_point_collections.get("golden", "c")
 
 
 def test_a_disk_of_another_vm_is_a_conflict(sdk: ComputeManagementClient, arm: Arm, world: World) -> None:

@@ -151,6 +151,20 @@ def test_a_page_of_pools_links_to_the_next_on_the_data_plane(client: TestClient,
     assert len(batch.plane("GET", "/pools?maxresults=1").json()["value"]) == 1
 
 
+def test_a_pool_that_goes_between_two_pages_moves_no_other_out(client: TestClient, world: World) -> None:
+    batch = Batch(client, world)
+    for name in ("c", "B", "a", "d"):
+        batch.put(name, pool_body())
+    first = {"nextLink": batch.call("GET", "/pools").json(), "odata.nextLink": batch.plane("GET", "/pools").json()}
+    assert [item["name"] for item in first["nextLink"]["value"]] == ["a", "B"]
+    batch.call("DELETE", "/pools/a")
+    batch.call("DELETE", "/pools/B")
+    batch.wait(minutes=5)
+    for link, page in first.items():
+        rest = client.get(page[link]).json()["value"]
+        assert [item.get("name") or item["id"] for item in rest] == ["c", "d"]
+
+
 def test_pages_are_in_the_order_of_ids(client: TestClient, arm: Arm) -> None:
     for name in ("c", "B", "a"):
         arm.take_snapshot(name)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from golden_pools.errors import AzureRefusedError, from_dict
 from golden_pools.hooks.compute import ComputeHook
+from golden_pools.rules.origin import Origin
 from golden_pools.triggers.replication import ReplicationTrigger
 
 from tests.operators.conftest import COMPUTE, DEFINITION, NEW, OLD, SPEED, Cloud, fire, reborn
@@ -31,7 +32,7 @@ def begin(cloud: Cloud) -> dict[str, Any]:
         operation = hook.begin_image_version(
             version_id(cloud),
             location="westeurope",
-            source_id=image,
+            origin=Origin(image_id=image),
             target_regions={"westeurope": 1, "northeurope": 1},
             tags={},
         )
@@ -97,7 +98,7 @@ def test_without_the_operation_the_regions_say_what_failed(cloud: Cloud) -> None
     error = failure(trigger(cloud, None))
     assert error.what == "The image version could not be built or replicated"
     assert "westeurope Failed" in error.answer
-    assert "clear the publish task" in error.advice
+    assert "clear the task" in error.advice
 
 
 def test_a_version_that_was_deleted_meanwhile(cloud: Cloud, begun: dict[str, Any]) -> None:

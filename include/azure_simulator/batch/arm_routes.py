@@ -136,7 +136,8 @@ async def check_name_availability(request: Request, subscription: str, location:
 async def list_pools(request: Request) -> Response:
     """The pools of an account."""
     account, now, version = _account(request), now_of(request), version_of(request)
-    return _arm_list(request, [arm_pool(account, pool, now, version) for pool in account.pools.values()])
+    pools = [arm_pool(account, pool, now, version) for pool in account.pools.values()]
+    return _arm_list(request, pools, order_by="name")
 
 
 @router.get(f"{_POOLS}/{{pool}}")
@@ -300,10 +301,10 @@ def _account_list(request: Request, accounts: list[BatchAccount]) -> Response:
     return json_response({"value": [arm_account(request, account) for account in accounts]})
 
 
-def _arm_list(request: Request, items: list[JsonObject]) -> Response:
+def _arm_list(request: Request, items: list[JsonObject], *, order_by: str | None = None) -> Response:
     query = dict(request.query_params)
     size = _world(request).settings.batch.list_page_size
-    page = ListQuery.read(query, size).page(items, f"{base_url(request)}{request.url.path}", query)
+    page = ListQuery.read(query, size).page(items, f"{base_url(request)}{request.url.path}", query, order_by=order_by)
     body: JsonObject = {"value": cast(JsonValue, page.items)}
     if page.next_link is not None:
         body["nextLink"] = page.next_link

@@ -40,7 +40,7 @@ async def list_pools(request: Request) -> Response:
     """The pools of the account."""
     now, base = now_of(request), account_url(request)
     pools = [data_plane_pool(pool, now, base, version_of(request)) for pool in account_of(request).pools.values()]
-    return data_plane_list(request, pools, "pools")
+    return data_plane_list(request, pools, "pools", order_by="id")
 
 
 @_plane.post("/pools")

@@ -149,11 +149,11 @@ def data_plane_json(
     return JSONResponse(content, headers=dict(headers or {}), media_type=DATA_PLANE_CONTENT_TYPE)
 
 
-def data_plane_list(request: Request, items: list[JsonObject], entity: str) -> Response:
-    """A page of a list of the data plane."""
+def data_plane_list(request: Request, items: list[JsonObject], entity: str, *, order_by: str | None = None) -> Response:
+    """A page of a list of the data plane, ordered by a property if one is named."""
     query = dict(request.query_params)
     size = account_of(request).settings.list_page_size
-    page = ListQuery.read(query, size).page(items, f"{base_url(request)}{request.url.path}", query)
+    page = ListQuery.read(query, size).page(items, f"{base_url(request)}{request.url.path}", query, order_by=order_by)
     body: JsonObject = {"value": list(page.items)}
     if page.next_link is not None:
         body["odata.nextLink"] = page.next_link

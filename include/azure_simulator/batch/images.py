@@ -13,7 +13,12 @@ from include.azure_simulator.batch.errors import BatchServiceError, invalid_valu
 from include.azure_simulator.batch.pool_spec import ImageReference, PoolSpec, VirtualMachineConfiguration
 from include.azure_simulator.batch.scripts import ErrorDetail, NodeFate, NodeOutcome, ScriptedError
 from include.azure_simulator.batch.security import security_problem
-from include.azure_simulator.batch.settings import BatchSettings, MissingImageCode, SpecializedImage
+from include.azure_simulator.batch.settings import (
+    BatchSettings,
+    GuestNotGeneralized,
+    MissingImageCode,
+    SpecializedImage,
+)
 from include.azure_simulator.compute.galleries import ImageVersion
 from include.azure_simulator.compute.sizes import VmSize
 from include.azure_simulator.resources import JsonObject, normalise_region
@@ -245,7 +250,8 @@ class ImageRules:
                 message="The Batch node agent could not be installed: the node agent SKU does not fit the image",
             )
             return NodeOutcome(state=NodeFate.UNUSABLE, share=1, error=error)
-        if version.os_state != "Generalized" or not version.boots:
+        unfinished = self._settings.guest_not_generalized is GuestNotGeneralized.UNUSABLE
+        if version.os_state != "Generalized" or not version.boots or (unfinished and not version.guest_generalized):
             return NodeOutcome(state=NodeFate.UNUSABLE, share=1)
         return None
 

@@ -47,12 +47,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """The options of a list request. ``start`` is where the page begins (from ``$skiptoken``)."""
+    """The options of a list request. ``token`` says where the page begins (from ``$skiptoken``)."""
 
     filter_text: str | None
     select: tuple[str, ...]
     most: int
-    start: int
+    token: str | None
 
     @classmethod
     def read(cls, query: Mapping[str, str], page_size: int = MOST_RESULTS) -> ListQuery:
@@ -65,22 +65,32 @@ class ListQuery:
         if not 1 <= most <= MOST_RESULTS:
             raise invalid_query("maxresults", str(most), f"The value must be between 1 and {MOST_RESULTS}.")
         select = tuple(name.strip() for name in query.get("$select", "").split(",") if name.strip())
-        return cls(query.get("$filter") or None, select, most, _number(query, "$skiptoken", 0))
+        return cls(query.get("$filter") or None, select, most, query.get("$skiptoken"))
 
-    def page(self, items: Iterable[JsonObject], url: str, query: Mapping[str, str]) -> Page:
+    def page(
+        self, items: Iterable[JsonObject], url: str, query: Mapping[str, str], *, order_by: str | None = None
+    ) -> Page:
         """The page of ``items`` that was asked for.
 
         :param url: absolute URL of the list, without its query.
         :param query: the query of this request, from which the next link is made.
-        :raises BatchServiceError: 400 for a filter that cannot be read.
+        :param order_by: the property that orders the items, so that what goes between two pages moves nothing else out
+            of them; without it they keep their order.
+        :raises BatchServiceError: 400 for a filter or a token that cannot be read.
         """
         matching = items if self.filter_text is None else filter(parse_filter(self.filter_text), items)
         rows = list(matching)
-        end = self.start + self.most
+        if order_by is None:
+            start = _number(query, "$skiptoken", 0)
+        else:
+            rows.sort(key=lambda row: _key(row, order_by))
+            start = sum(_key(row, order_by) <= self.token for row in rows) if self.token is not None else 0
+        end = start + self.most
         link = None
         if end < len(rows):
-            link = f"{url}?{urlencode({**query, '$skiptoken': str(end)})}"
-        return Page([self.project(row) for row in rows[self.start : end]], link)
+            token = str(end) if order_by is None else _key(rows[end - 1], order_by)
+            link = f"{url}?{urlencode({**query, '$skiptoken': token})}"
+        return Page([self.project(row) for row in rows[start:end]], link)
 
     def project(self, item: JsonObject) -> JsonObject:
         """The selected properties of an item; all of them without ``$select``.
@@ -230,6 +240,10 @@ def _moment_or_none(value: object) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo is not None else None
+
+
+def _key(item: JsonObject, name: str) -> str:
+    return str(item.get(name, "")).lower()
 
 
 def _get(item: JsonObject, path: Sequence[str]) -> JsonValue:

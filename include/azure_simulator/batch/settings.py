@@ -37,6 +37,13 @@ class SpecializedImage(StrEnum):
     UNUSABLE_NODES = "unusable_nodes"
 
 
+class GuestNotGeneralized(StrEnum):
+    """What becomes of nodes on an image that claims to be generalized although its system was never deprovisioned."""
+
+    UNUSABLE = "unusable"
+    FINE = "fine"
+
+
 class SecurityMismatch(StrEnum):
     """When a pool learns that its image or size does not go with its security type."""
 
@@ -139,6 +146,8 @@ class BatchSettings(BaseModel):
     """Resize error of a growing pool whose image version was deleted; no source names it."""
     specialized_image: SpecializedImage = SpecializedImage.REFUSE
     """Batch takes generalized images only; whether it says so at once or its nodes never come up is not published."""
+    guest_not_generalized: GuestNotGeneralized = GuestNotGeneralized.UNUSABLE
+    """Nodes on an image whose system was never deprovisioned; the article says that they may be slow or unusable."""
     security_mismatch: SecurityMismatch = SecurityMismatch.RESIZE_ERROR
     """Whether a security type that image or size cannot have is a resize error or refused at once; not published."""
     unfinished_versions_serve: bool = False

@@ -223,7 +223,7 @@ class Disks(Store[Disk]):
         self._world = world
 
     def put(self, rid: ResourceId, body: DiskBody) -> Written[Disk]:
-        """Create a disk, empty or from a snapshot or another disk, or change its tags.
+        """Create a disk, empty or from a snapshot, another disk or a restore point, or change its tags.
 
         :raises ArmError: as Azure refuses.
         """
@@ -274,7 +274,7 @@ class Disks(Store[Disk]):
                 text = "Required parameter 'disk.diskSizeGB' is missing (null)."
                 raise invalid_parameter(text, "disk.diskSizeGB")
             return DiskContent(size_gib=body.disk_size_gb, os_type=body.os_type, generation=body.hyper_v_generation)
-        if creation.create_option != "Copy":
+        if creation.create_option not in ("Copy", "Restore"):
             text = f"The value '{creation.create_option}' of parameter 'creationData.createOption' is not allowed here."
             raise invalid_parameter(text, "creationData.createOption")
         source = copy_source(self._world, creation, location).content
@@ -292,7 +292,7 @@ class Disks(Store[Disk]):
 
 
 def copy_source(world: World, creation: CreationDataBody, location: str) -> Disk:
-    """The disk or snapshot that a same-region copy reads.
+    """The disk or snapshot that a same-region copy reads, or the disk restore point that ``Restore`` reads.
 
     :raises ArmError: 400 ``InvalidParameter`` or 404 ``ResourceNotFound``.
     """
@@ -302,13 +302,17 @@ def copy_source(world: World, creation: CreationDataBody, location: str) -> Disk
     except ValueError:
         text = f"The value '{creation.source_resource_id or ''}' of parameter '{target}' is not a valid resource id."
         raise invalid_parameter(text, target) from None
-    source: Disk | None = world.compute.disks.find(source_id) or world.compute.snapshots.find(source_id)
+    source: Disk | None
+    if creation.create_option == "Restore":
+        source = world.compute.restore_points.disk_points.find(source_id)
+    else:
+        source = world.compute.disks.find(source_id) or world.compute.snapshots.find(source_id)
     if source is None:
         raise not_found(source_id)
     if source.location != location:
         text = (
             f"Source resource {source_id} is in region {source.location}, but the copy is in region {location}. "
-            "The createOption Copy needs a source in the same region."
+            f"The createOption {creation.create_option} needs a source in the same region."
         )
         raise invalid_parameter(text, target)
     if source.provisioning_state in (ProvisioningState.CREATING, ProvisioningState.FAILED, ProvisioningState.DELETING):

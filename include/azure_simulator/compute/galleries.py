@@ -87,7 +87,7 @@ class ImageVersion(Resource):
     ``replicas`` are by normalised region. ``base_image`` is the marketplace image that the machine behind it was made
     from: publisher, offer and SKU in lower case, where the sources told. ``origins`` are the images and versions that
     it was made from, down to their snapshots: their ids in lower case. ``boots`` is false when a VHD behind it holds
-    something else than the definition says.
+    something else than the definition says, ``guest_generalized`` when its system was never deprovisioned.
     """
 
     definition: ImageDefinition
@@ -109,6 +109,7 @@ class ImageVersion(Resource):
     base_image: tuple[str, str, str] | None = None
     origins: frozenset[str] = frozenset()
     boots: bool = True
+    guest_generalized: bool = True
 
     @property
     def disk_controllers(self) -> frozenset[str]:

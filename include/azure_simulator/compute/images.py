@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 from pydantic import Field, JsonValue
 
 from include.azure_simulator.compute.disks import Disk, DiskContent
+from include.azure_simulator.compute.guests import Guest
 from include.azure_simulator.compute.machines import VirtualMachine
 from include.azure_simulator.compute.sizes import Generation
 from include.azure_simulator.compute.store import (
@@ -70,7 +71,8 @@ class ManagedImage(Resource):
     """A managed image.
 
     ``source_ids`` are the snapshots, disks or the VM that it was made from, or the URIs of VHDs; ``data_disks`` are
-    sizes in GiB by LUN; ``boots`` is false when the OS type or the generation is not what the VHD holds.
+    sizes in GiB by LUN; ``boots`` is false when the OS type or the generation is not what the VHD holds; ``guest`` is
+    the system on it, where the sources told.
     """
 
     os_type: str
@@ -81,6 +83,7 @@ class ManagedImage(Resource):
     source_ids: list[str]
     properties: JsonObject
     boots: bool = True
+    guest: Guest | None = None
 
     @property
     def data_disk_luns(self) -> list[int]:
@@ -185,6 +188,7 @@ class Images(Store[ManagedImage]):
             source_ids=facts.source_ids,
             properties=body.properties.to_json(),
             boots=facts.boots,
+            guest=self._world.compute.guest(facts.source_ids[0]),
         )
         self.add(image)
         duration = self._world.settings.compute.image_create

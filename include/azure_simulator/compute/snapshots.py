@@ -26,8 +26,8 @@ from include.azure_simulator.compute.store import (
     invalid_parameter,
     not_allowed,
     property_change,
+    too_many_requests,
 )
-from include.azure_simulator.errors import ArmError
 from include.azure_simulator.operations import Operation, OperationFamily
 from include.azure_simulator.resources import JsonObject, ResourceId, timestamp
 
@@ -224,14 +224,6 @@ class Snapshots(Store[Snapshot]):
         if len(recent) < limit:
             return
         wait = recent[0] + window - now
-        status = self._world.settings.compute.snapshot_rate_status
         minutes = window.total_seconds() / 60
-        raise ArmError(
-            status,
-            "OperationNotAllowed",
-            f"The maximum of {limit} incremental snapshots in {minutes:g} minutes is reached for disk {source.id}.",
-            details=[("TooManyRequests", "The rate of incremental snapshots of the disk is limited.")]
-            if status == 429
-            else [],
-            headers={"Retry-After": str(self._world.clock.retry_after(wait))} if status == 429 else None,
-        )
+        text = f"The maximum of {limit} incremental snapshots in {minutes:g} minutes is reached for disk {source.id}."
+        raise too_many_requests(self._world, self._world.settings.compute.snapshot_rate_status, text, wait)

@@ -259,6 +259,19 @@ def concurrent_request() -> ArmError:
     return ArmError(409, "Conflict", text)
 
 
+def too_many_requests(world: World, status: int, message: str, wait: timedelta) -> ArmError:
+    """Too many of something in a time: 429 with ``Retry-After``, or 409 without."""
+    if status != 429:
+        return ArmError(status, "OperationNotAllowed", message)
+    return ArmError(
+        429,
+        "OperationNotAllowed",
+        message,
+        details=[("TooManyRequests", "The rate of these requests is limited.")],
+        headers={"Retry-After": str(world.clock.retry_after(wait))},
+    )
+
+
 def check_name(name: str, pattern: str, target: str) -> None:
     """Refuse a name that breaks the rule.
 

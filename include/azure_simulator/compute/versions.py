@@ -193,6 +193,7 @@ class Versions(Store[ImageVersion]):
             base_image=self._world.compute.base_image(source.source_ids[0]),
             origins=frozenset().union(*map(self._world.compute.origins, source.source_ids)),
             boots=source.boots,
+            guest_generalized=self._world.compute.guest_generalized(source.source_ids[0]),
         )
         self.add(version)
         return Written(version, self._begin(version, ProvisioningState.CREATING, list(replicas.values())), created=True)

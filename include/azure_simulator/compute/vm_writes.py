@@ -81,6 +81,7 @@ def delete_machine(world: World, rid: ResourceId) -> Operation | None:
         return running
     if running is not None:
         running.error = ("OperationPreempted", "The operation has been preempted by a more recent operation.")
+    world.compute.restore_points.disturb(machine)
     return begin_delete(
         world,
         world.compute.machines,
@@ -164,6 +165,7 @@ def _check_unchanged(machine: VirtualMachine, body: VirtualMachineBody) -> None:
 def _replace_data_disks(world: World, machine: VirtualMachine, data: list[tuple[DataDiskBody, Disk]]) -> None:
     wanted = {disk.rid.key: disk_body.lun for disk_body, disk in data}
     unmanaged = [disk for disk in machine.section.data_disks if disk.lun not in machine.disk_ids]
+    world.compute.restore_points.disturb(machine)
     for lun, rid in [(lun, rid) for lun, rid in machine.disk_ids.items() if lun is not None]:
         if wanted.get(rid.key) != lun:
             detach(world, machine, lun)

@@ -14,6 +14,7 @@ from include.azure_simulator.compute.galleries import ImageVersion
 from include.azure_simulator.compute.guests import Guest
 from include.azure_simulator.compute.images import Images, ManagedImage
 from include.azure_simulator.compute.machines import PowerState
+from include.azure_simulator.compute.restore_point_writes import RestorePoints
 from include.azure_simulator.compute.sections import GallerySection, ImageSection, SnapshotSection, TopLevelSection
 from include.azure_simulator.compute.seeding import add_gallery, add_image, add_snapshot
 from include.azure_simulator.compute.sizes import VmSize
@@ -72,6 +73,7 @@ class ComputeWorld:
         self.section = section
         self.disks = Disks(world)
         self.machines = VirtualMachines(world)
+        self.restore_points = RestorePoints(world)
         self.snapshots = Snapshots(world)
         self.images = Images(world)
         self.galleries = Galleries(world)
@@ -131,14 +133,21 @@ class ComputeWorld:
         """Publisher, offer and SKU of the marketplace image behind a source; disks and their copies carry it along."""
         if (version := self.versions.find(source_id)) is not None:
             return version.base_image
-        if (image := self.images.find(source_id)) is not None:
-            return self.base_image(image.source_ids[0]) if image.source_ids else None
         guest = self.guest(source_id)
         base = guest.image if guest is not None else None
         return None if base is None else (base.publisher.lower(), base.offer.lower(), base.sku.lower())
 
+    def guest_generalized(self, source_id: str) -> bool:
+        """Whether the system on a source was deprovisioned; of one that nobody knows it is taken for granted."""
+        if (version := self.versions.find(source_id)) is not None:
+            return version.guest_generalized
+        guest = self.guest(source_id)
+        return guest is None or guest.generalized
+
     def guest(self, source_id: str) -> Guest | None:
-        """The system on a VM, a disk or a snapshot; a snapshot of the world file has that of its disk."""
+        """The system on an image, a VM, a disk or a snapshot; those of the world file have that of their source."""
+        if (image := self.images.find(source_id)) is not None:
+            return image.guest or (self.guest(image.source_ids[0]) if image.source_ids else None)
         if (machine := self.machines.find(source_id)) is not None:
             return self.machines.guest(machine)
         copied = self.snapshots.find(source_id) or self.disks.find(source_id)

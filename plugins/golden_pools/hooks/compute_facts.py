@@ -7,6 +7,7 @@ client, and a field or an enum value that the SDK does not know yet does no harm
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from golden_pools.hooks.failures import mask
@@ -21,6 +22,11 @@ def dig(value: Any, *path: str) -> Any:
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
+
+
+def moment(value: str | None) -> datetime | None:
+    """Return a time as Azure writes it."""
+    return datetime.fromisoformat(value) if value else None
 
 
 def golden_vm(vm: Json, disks: Mapping[str, Json]) -> facts.GoldenVm:
@@ -140,6 +146,7 @@ def snapshot(value: Json) -> facts.Snapshot:
         completion_percent=properties.get("completionPercent"),
         size_gib=properties.get("diskSizeGB"),
         copy_error=f"{failure.get('errorCode')}: {failure.get('errorMessage')}" if failure else None,
+        created=moment(properties.get("timeCreated")),
         tags=value.get("tags") or {},
     )
 
@@ -155,6 +162,17 @@ def managed_image(value: Json) -> facts.ManagedImage:
         location=normal_region(value["location"]),
         provisioning_state=str(dig(value, "properties", "provisioningState") or ""),
         snapshot_ids=tuple(source for source in sources if source),
+        tags=value.get("tags") or {},
+        data_luns=tuple(int(disk["lun"]) for disk in data_disks),
+    )
+
+
+def resource(value: Json) -> facts.Resource:
+    """Return any resource of a list."""
+    return facts.Resource(
+        id=value["id"],
+        name=value["name"],
+        created=moment(dig(value, "properties", "timeCreated")),
         tags=value.get("tags") or {},
     )
 
@@ -218,6 +236,8 @@ def image_version(value: Json) -> facts.ImageVersion:
         exclude_from_latest=bool(profile.get("excludeFromLatest")),
         tags=value.get("tags") or {},
         data_luns=tuple(sorted(int(disk["lun"]) for disk in storage.get("dataDiskImages") or ())),
+        published=moment(profile.get("publishedDate")),
+        end_of_life=moment(profile.get("endOfLifeDate")),
     )
 
 
@@ -235,6 +255,7 @@ def vm_size(name: str, family: str, capabilities: Iterable[Json]) -> facts.VmSiz
         generations=_names(known.get("hypervgenerations")),
         architecture=known.get("cpuarchitecturetype"),
         disk_controllers=_names(known.get("diskcontrollertypes")),
+        trusted_launch=(known.get("trustedlaunchdisabled") or "").casefold() != "true",
         temp_disk=known["maxresourcevolumemb"] != "0" if known.get("maxresourcevolumemb") else None,
     )
 

@@ -26,8 +26,16 @@ from golden_pools.hooks.failures import azure_errors, is_busy, mask, retry_after
 COMPUTE_API = "2026-04-01"
 DISK_API = "2026-03-02"
 GALLERY_API = "2026-03-03"
-API_VERSIONS = {"virtualmachines": COMPUTE_API, "images": COMPUTE_API, "snapshots": DISK_API, "galleries": GALLERY_API}
-"""Versions that azure-mgmt-compute 39 speaks by default, by the resource type below Microsoft.Compute."""
+NETWORK_API = "2024-05-01"
+API_VERSIONS = {
+    "virtualmachines": COMPUTE_API,
+    "images": COMPUTE_API,
+    "disks": DISK_API,
+    "snapshots": DISK_API,
+    "galleries": GALLERY_API,
+    "networkinterfaces": NETWORK_API,
+}
+"""Versions that azure-mgmt-compute 39 speaks by default, and one of Microsoft.Network, by resource type."""
 
 DEFAULT_PATIENCE = 8
 """Failures in a row that a wait outlives: with pauses of 2, 4, 8 ... 60 seconds about four minutes."""
@@ -50,7 +58,7 @@ class PendingOperation:
     @property
     def api_version(self) -> str:
         """Version in which the resource is read."""
-        kind = self.resource_id.lower().partition("/providers/microsoft.compute/")[2].partition("/")[0]
+        kind = self.resource_id.lower().partition("/providers/")[2].split("/")[1]
         return API_VERSIONS[kind]
 
     def to_dict(self) -> dict[str, str | None]:
@@ -102,11 +110,17 @@ async def ask_patiently(client: Any, request: HttpRequest, patience: int) -> Any
     raise AssertionError("the last failure is raised")  # pragma: no cover
 
 
+def _body(answer: Any) -> Any:
+    return answer.http_response.json() if answer.http_response.content else None
+
+
 class AsyncOperations(AsyncAzureHook):
     """Waits for operations of Microsoft.Compute in the triggerer."""
 
-    async def finish(self, operation: PendingOperation, *, patience: int = DEFAULT_PATIENCE) -> None:
+    async def finish(self, operation: PendingOperation, *, patience: int = DEFAULT_PATIENCE) -> Any:
         """Wait until an operation has ended well, at the pace that Azure asks for (``Retry-After``).
+
+        Returns what Azure answers in the end as JSON, None where that is nothing or has been forgotten.
 
         :param patience: failed polls in a row that are waited out
         :raises AzureRefusedError: it failed; ``code`` is Azure's, ``status`` is 0
@@ -115,24 +129,23 @@ class AsyncOperations(AsyncAzureHook):
         with azure_errors(f"Could not {operation.what}", operation.resource_id):
             if operation.token is not None:
                 try:
-                    await self._follow(operation.token, patience)
+                    return await self._follow(operation.token, patience)
                 except HttpResponseError as error:
                     # Azure forgets operations after a day or so; the resource remembers how it went.
                     if status_of(error) not in (404, 410):
                         raise
-                else:
-                    return
             await self._watch(operation, patience)
+        return None
 
-    async def _follow(self, token: str, patience: int) -> None:
+    async def _follow(self, token: str, patience: int) -> Any:
         connection = await self.connection()
         poller = AsyncLROPoller.from_continuation_token(
             polling_method=_PatientPolling(patience=patience, poll_seconds=connection.poll_seconds),
             continuation_token=token,
             client=await self.arm_client(),
-            deserialization_callback=lambda _answer: None,
+            deserialization_callback=_body,
         )
-        await poller.result()
+        return await poller.result()
 
     async def _watch(self, operation: PendingOperation, patience: int) -> None:
         connection = await self.connection()

@@ -152,6 +152,7 @@ class Snapshot:
     completion_percent: float | None
     size_gib: int | None
     copy_error: str | None = None
+    created: datetime | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -164,6 +165,27 @@ class ManagedImage:
     location: str
     provisioning_state: str
     snapshot_ids: tuple[str, ...]
+    tags: Mapping[str, str] = field(default_factory=dict)
+    data_luns: tuple[int, ...] = ()  # LUNs of its data disks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """What every list of resources says of each: enough to tell whose it is and since when."""
+
+    id: str
+    name: str
+    created: datetime | None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """Any resource that runs make and throw away: who made it, and how far it is."""
+
+    id: str
+    name: str
+    provisioning_state: str
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -192,6 +214,8 @@ class ImageVersion:
     exclude_from_latest: bool
     tags: Mapping[str, str] = field(default_factory=dict)
     data_luns: tuple[int, ...] = ()  # LUNs of its data disks
+    published: datetime | None = None
+    end_of_life: datetime | None = None
 
     def ready_in(self, region: str) -> bool:
         """Return whether nodes in ``region`` (normalised) can be made from this version.
@@ -244,6 +268,7 @@ class VmSize:
     generations: tuple[str, ...] = ()  # empty: not known
     architecture: str | None = None
     disk_controllers: tuple[str, ...] = ()
+    trusted_launch: bool = True  # whether it can
     temp_disk: bool | None = None  # whether it has a formatted local disk (SCSI); None: Azure did not say
     batch_support_ends: datetime | None = None
 
@@ -325,6 +350,7 @@ class Pool:
     subnet_id: str | None = None
     public_addresses: bool = True
     identities: tuple[str, ...] = ()  # ids of user-assigned identities
+    trusted_launch: bool = False
 
     @property
     def asked_for(self) -> tuple[int, int]:

@@ -154,6 +154,16 @@ class RunPlan(BaseModel):
         return f"canary-{self.stamp.astimezone(UTC):%Y%m%dT%H%M%S}-{self.pool}"[:LONGEST_ID]
 
     @property
+    def clone_name(self) -> str:
+        """Name of the throwaway VM, and beginning of those of its disks and its network card."""
+        return f"clone-{self.stamp.astimezone(UTC):%Y%m%dT%H%M%S}-{self.pool}"[:LONGEST_ID].rstrip("-_")
+
+    @property
+    def clone_id(self) -> str:
+        """ARM id of the throwaway VM."""
+        return self._compute_id("virtualMachines", self.clone_name)
+
+    @property
     def probe_name(self) -> str:
         """Id of the job that probes the pool itself."""
         return f"probe-{self.stamp.astimezone(UTC):%Y%m%dT%H%M%S}-{self.pool}"[:LONGEST_ID]
@@ -178,6 +188,18 @@ class RunPlan(BaseModel):
         return self._compute_id("images", self.managed_image_name)
 
     @property
+    def given_image_id(self) -> str | None:
+        """ARM id of the managed image that the run's source is itself; None where the run has to make one."""
+        found = self.source.resource_id if self.source and self.source.road is Road.MANAGED_IMAGE else None
+        return found if found and "/providers/microsoft.compute/images/" in found.lower() else None
+
+    @property
+    def trusted_launch(self) -> bool | None:
+        """Whether nodes on the image have to have Trusted Launch; None: they may or may not, or it is not known."""
+        system = self.source.system if self.source else None
+        return system.trusted_launch if system else None
+
+    @property
     def definition_id(self) -> str:
         """ARM id of the image definition; only with ``publish: gallery``."""
         return definition_id(self.spec)
@@ -191,7 +213,7 @@ class RunPlan(BaseModel):
     @property
     def image_id(self) -> str:
         """ARM id that goes into the pool's image reference."""
-        return self.version_id if self.is_versioned else self.managed_image_id
+        return self.version_id if self.is_versioned else self.given_image_id or self.managed_image_id
 
     @property
     def is_versioned(self) -> bool:
