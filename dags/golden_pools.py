@@ -63,6 +63,12 @@ def trigger_form(spec: PoolSpec) -> dict[str, Param]:
             title="Use this image version instead of building",
             description="`Major.Minor.Patch` of the spec's own definition, or the full ARM id of a version.",
         ),
+        "force_rebuild": Param(
+            default=False,
+            type="boolean",
+            title="Build anew",
+            description="Make a new image though nothing has changed.",
+        ),
         "force": Param(
             default=False,
             type="boolean",
@@ -113,10 +119,16 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
     ) as dag:
         plan = PlanRunOperator(task_id=PLAN_TASK_ID, pool_name=pool, doc_md="Spec and form become the run plan.")
         source = ResolveSourceOperator(
-            task_id=SOURCE_TASK_ID, doc_md="What the image is made from, and whether this run makes one. Reads only."
+            task_id=SOURCE_TASK_ID,
+            image=image,
+            inlets=[image],
+            doc_md="What the image is made from, and whether this run makes one. Reads only.",
         )
         preflight = PreflightOperator(
-            task_id=PREFLIGHT_TASK_ID, doc_md="Reads only. All findings at once; errors stop here."
+            task_id=PREFLIGHT_TASK_ID,
+            image=image,
+            inlets=[image],
+            doc_md="Reads only. All findings at once; errors stop here.",
         )
 
         chain(plan, source, preflight)

@@ -26,6 +26,7 @@ from golden_pools.rules.preflight import (
     preflight,
     render,
 )
+from golden_pools.rules.source import ImageSource
 from golden_pools.spec.model import Targets
 
 from tests.rules.build import (
@@ -338,10 +339,19 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
         "1 replica(s) in westeurope for 700 nodes",
     ),
     (
+        "source-warning",
+        plan(version=VERSION_ID).model_copy(
+            update={"source": ImageSource(builds=False, reason="stopped", warning="3 builds in a row have failed")}
+        ),
+        observations(),
+        WARNING,
+        "3 builds in a row",
+    ),
+    (
         "version-subscription",
         plan(version=VERSION_ID.replace(spec().subscription, OTHER_SUBSCRIPTION)),
         observations(),
-        ERROR,
+        INFO,
         OTHER_SUBSCRIPTION,
     ),
     ("account-exists", BUILD, observations(account=None), ERROR, "no Batch account goldenbatch"),

@@ -103,7 +103,7 @@ class PublishImageVersionOperator(ImageStageOperator, RegionsStageOperator):
             location=plan.system.location,
             origin=origin,
             target_regions=replicas,
-            tags=plan.tags,
+            tags=plan.version_tags,
             exclude_from_latest=True,
         )
         home = plan.system.location

@@ -52,6 +52,7 @@ class PlanRunOperator(BaseOperator):
             params=self.params_of(context, spec, stamp),
             keys=self.keys,
             nodes_elsewhere=self.nodes_elsewhere(spec),
+            scheduled=str(run.run_type) != "manual",
         )
         self.log.info(
             "Pool %s: target %d dedicated and %d Spot nodes, %s",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from golden_pools.errors import AzureRefusedError, PreflightError
 from golden_pools.operators.base import StageOperator, StateStore, now
+from golden_pools.operators.source import note_begun
 from golden_pools.rules.facts import PowerState
 from golden_pools.rules.intentions import intentions
 from golden_pools.rules.intentions import render as render_intentions
@@ -14,7 +15,7 @@ from golden_pools.rules.plan import RunPlan, account_id
 from golden_pools.rules.preflight import Level, Lookup, Observations, blockers, lookups, preflight, render
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Asset, Context
 
     from golden_pools.hooks.batch import BatchHook
     from golden_pools.hooks.compute import ComputeHook
@@ -32,12 +33,17 @@ MAY_BE_ABSENT = frozenset({Lookup.GOLDEN_VM, Lookup.GALLERY, Lookup.DEFINITION, 
 class PreflightOperator(StageOperator):
     """Check golden VM, gallery, Batch account, quotas, VM size and node agent; reads only.
 
+    :param image: the image's asset, an inlet of this task: its state store learns that a build begins
     :raises PreflightError: with every blocker; warnings and infos stand in the log and in the passport
     :raises AzureRefusedError: the connection or its login is wrong
     :raises AzureBusyError: a look-up was throttled: the task is tried again
     """
 
     ui_color = "#fff3d6"
+
+    def __init__(self, *, image: Asset | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.image = image
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the findings and the power state that the golden VM has to get back."""
@@ -58,6 +64,7 @@ class PreflightOperator(StageOperator):
         actions = intentions(plan, seen)
         if plan.plan_only:
             self.log.info("Plan only. This run would:\n%s", render_intentions(actions) or "  change nothing")
+        note_begun(context, self.image, plan)
         return {
             "golden_vm_was_running": self._was_running(context, plan, seen),
             "regions": plan.regions,

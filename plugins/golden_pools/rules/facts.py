@@ -55,6 +55,8 @@ class Disk:
     purchase_plan: PurchasePlan | None = None
     disk_state: str | None = None
     provisioning_state: str | None = None
+    unique_id: str | None = None
+    last_used: datetime | None = None  # last attached, detached, or its VM started or deallocated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,7 @@ class GoldenVm:
     base_image: BaseImage | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     zones: tuple[str, ...] = ()  # availability zones; empty: regional
+    vm_id: str | None = None  # Azure's own id of the machine: another VM of the same name has another
 
     @property
     def disks(self) -> tuple[Disk, ...]:

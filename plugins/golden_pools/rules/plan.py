@@ -26,7 +26,7 @@ from golden_pools.spec.model import PoolSpec, Strategy, Targets, replicas_for
 from golden_pools.spec.part import normal_region
 from golden_pools.spec.source import GeneralizedVm, GoldenVm
 
-PARAMS = ("dedicated", "spot", "refresh_strategy", "image_version", "force", "plan_only")
+PARAMS = ("dedicated", "spot", "refresh_strategy", "image_version", "force_rebuild", "force", "plan_only")
 """Keys of the manual trigger's form, and the only keys that a run's conf may have."""
 
 RESIZE_PARAMS = ("pool", "dedicated", "spot", "why")
@@ -42,6 +42,12 @@ VERDICT_TAG = "golden-pools-verdict"
 
 WHY_TAG = "golden-pools-why"
 """Tag of an image version: the reason for its verdict."""
+
+RETIRED_TAG = "golden-pools-retired"
+"""Tag of an image version that nothing needs any more: since when, ISO 8601. It is deleted some days later."""
+
+FINGERPRINT_TAG = "golden-pools-fingerprint"
+"""Tag of an image version: the state of the source that it was made from, see :mod:`rules.fingerprint`."""
 
 LONGEST_TAG = 256
 """Characters of a tag's value ("Use tags to organize your Azure resources")."""
@@ -72,6 +78,7 @@ class RunPlan(BaseModel):
     ``force`` is what only a person may ask for: recreating a pool that has active jobs, or a version marked bad.
     ``nodes_elsewhere`` are the nodes of the other pools on the image at their largest, by lower-case ARM id of their
     account; ``regions`` says where accounts are, by the same ids, as preflight saw them.
+    ``force_rebuild`` makes an image though nothing has changed; ``scheduled`` says that no person started the run.
     ``largest`` are the targets with the most nodes that the spec or this run ever says: an image that is made at night
     carries the day's pool. ``why`` is the reason for a resize, as its form or its schedule says.
     """
@@ -87,6 +94,8 @@ class RunPlan(BaseModel):
     existing_version_id: str | None
     source: ImageSource | None = None
     force: bool = False
+    force_rebuild: bool = False
+    scheduled: bool = False
     why: str = ""
     largest: Targets
     nodes_elsewhere: Mapping[str, int] = {}
@@ -243,6 +252,12 @@ class RunPlan(BaseModel):
             RUN_TAG: self.run_id[:LONGEST_TAG],
         }
 
+    @property
+    def version_tags(self) -> dict[str, str]:
+        """Tags of the version that the run makes: those of everything, and the state of its source."""
+        known = {FINGERPRINT_TAG: self.source.fingerprint} if self.source and self.source.fingerprint else {}
+        return {**self.tags, **known}
+
     def replicas(self, home_region: str) -> dict[str, int]:
         """Return replicas per normalised region; the source's own region is always among them."""
         image, home = self.spec.image, normal_region(home_region)
@@ -331,6 +346,7 @@ def make_plan(
     params: Mapping[str, Any],
     keys: Sequence[str] = PARAMS,
     nodes_elsewhere: Mapping[str, int] | None = None,
+    scheduled: bool = False,
 ) -> RunPlan:
     """Return the plan of one run; node counts that its form leaves open are those of the spec at ``stamp``.
 
@@ -338,6 +354,7 @@ def make_plan(
     :param params: the params that Airflow made of form, conf and defaults
     :param keys: keys that the DAG's form offers
     :param nodes_elsewhere: nodes of the other pools on the image by account, see :class:`RunPlan`
+    :param scheduled: whether no person started the run
     :raises RunConfError: with every fault of the conf at once
     """
     faults = [_unknown(key, keys) for key in conf if key not in keys]
@@ -363,6 +380,13 @@ def make_plan(
     force = params.get("force", False)
     if not isinstance(force, bool):
         faults.append(f"force is {force!r}, not true or false")
+    force_rebuild = params.get("force_rebuild", False)
+    if not isinstance(force_rebuild, bool):
+        faults.append(f"force_rebuild is {force_rebuild!r}, not true or false")
+    elif force_rebuild and version is not None:
+        faults.append("force_rebuild builds an image and image_version takes one that is there; allowed: one of them")
+    elif force_rebuild and not spec.image.source.kind.makes_images:
+        faults.append(f"force_rebuild is true, but image.source.{spec.image.source.kind} builds no images")
     why = params.get("why", "")
     if not isinstance(why, str) or ("why" in keys and not why.strip()):
         faults.append(f"why is {why!r}, not a reason")
@@ -385,6 +409,8 @@ def make_plan(
         plan_only=plan_only,
         existing_version_id=existing,
         force=force is True,
+        force_rebuild=force_rebuild is True,
+        scheduled=scheduled,
         why=why,
         nodes_elsewhere=nodes_elsewhere or {},
         largest=max(targets, largest_targets(spec), key=lambda counts: counts.total),
