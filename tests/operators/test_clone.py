@@ -167,6 +167,47 @@ def test_a_vm_that_is_not_this_runs_clone_is_never_flagged(nights: Nights) -> No
     assert [write for write in nights.cloud.writes() if "generalize" in write] == []
 
 
+def test_a_vm_of_this_run_without_the_tag_of_a_clone_is_never_flagged(nights: Nights) -> None:
+    run = started(nights, cloned(nights))
+    nights.make_vm(resource_group="images", name=CLONE, tags=run.plan.tags)
+    with pytest.raises(OwnershipError, match="not a clone"):
+        run.do(stages(run)["image.generalize_clone"])
+    assert [write for write in nights.cloud.writes() if "generalize" in write] == []
+
+
+def test_windows_is_given_the_time_to_shut_itself_down(nights: Nights) -> None:
+    base = {"publisher": "microsoftwindowsserver", "offer": "windowsserver", "sku": "2022-datacenter-g2"}
+    nights.make_vm(os_type="Windows", image=base, tags={})
+    spec = cloned(nights, vm=BUILD_VM)
+    pool = spec.pool.model_copy(update={"node_agent_sku": "batch.node.windows amd64"})
+    night = nights.night(spec.model_copy(update={"pool": pool}))
+    check_runs_on_it(nights, night)
+    (script,) = [entry for entry in nights.cloud.requests() if "/runCommand" in entry["url"]]
+    assert "RunPowerShellScript" in script["request_body"]
+    assert "/shutdown" in script["request_body"]
+
+
+def test_a_clone_that_a_version_is_still_made_from_stays(nights: Nights) -> None:
+    """Nothing is deleted that something needs."""
+    nights.make_vm(security_type="TrustedLaunch", tags={})
+    run = started(nights, cloned(nights, vm=BUILD_VM))
+    tasks = stages(run)
+    for name, task in tasks.items():
+        if name == "image.publish":
+            trigger = run.begin(task)
+            while type(trigger).__name__ == "OperationsTrigger":  # the definition comes first
+                nights.virtual.sleep(600)
+                trigger = run.begin(task)
+        elif name != "image.remove_clone":
+            run.do(task)
+    there = throwaways(nights.cloud)
+    run.do(tasks["image.remove_clone"])
+    assert throwaways(nights.cloud) == there != []
+    nights.virtual.sleep(86400)
+    run.do(tasks["image.remove_clone"])
+    assert throwaways(nights.cloud) == []
+
+
 def test_what_has_no_tag_of_a_clone_is_never_removed(nights: Nights) -> None:
     run = started(nights, cloned(nights))
     nights.make_vm(resource_group="images", name="clone-of-somebody", tags=run.plan.tags)

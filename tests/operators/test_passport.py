@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk import Asset
 from golden_pools.errors import AzureRefusedError
+from golden_pools.operators.announce import AnnounceImageOperator
 from golden_pools.operators.passport import RecordPassportOperator
 from golden_pools.rules.plan import ImageVerdict, verdict_tags
 from golden_pools.spec.model import PoolSpec
@@ -15,6 +16,10 @@ from golden_pools.spec.model import PoolSpec
 from tests.operators.conftest import DEFINITION, NEW, Cloud, Run
 
 PROBES = [{"probe": "default-temp-drive", "outcome": "passed", "seen": "exit code 0"}]
+
+
+def announce() -> AnnounceImageOperator:
+    return AnnounceImageOperator(task_id="announce", record_task_id="record", asset=Asset(name="image"))
 
 
 def record() -> RecordPassportOperator:
@@ -57,23 +62,27 @@ def version(cloud: Cloud) -> tuple[dict[str, str], bool]:
     return found.get("tags", {}), bool(found["properties"]["publishingProfile"].get("excludeFromLatest"))
 
 
-def test_a_version_of_ours_is_marked_good_and_may_be_latest(cloud: Cloud, make_run: Callable[..., Run]) -> None:
+def test_a_version_of_ours_is_marked_good_and_then_may_be_latest(cloud: Cloud, make_run: Callable[..., Run]) -> None:
     run = make_run(**{"golden-pools-run": "manual__1"})
     run.do(record())
     tags, excluded = version(cloud)
-    assert not excluded
+    assert excluded
+    run.do(announce())
+    assert version(cloud) == (tags, False)
     assert tags == {
         "golden-pools-run": "manual__1",
         "golden-pools-verdict": "good",
         "golden-pools-why": "pool small-b runs on it",
     }
-    assert run.deferrals == ["OperationsTrigger"]
+    assert run.deferrals == ["OperationsTrigger"], "tags alone are there at once"
 
 
 def test_a_version_that_somebody_else_made_stays_as_excluded_as_it_is(
     cloud: Cloud, make_run: Callable[..., Run]
 ) -> None:
-    make_run().do(record())
+    run = make_run()
+    run.do(record())
+    run.do(announce())
     tags, excluded = version(cloud)
     assert excluded
     assert tags["golden-pools-verdict"] == "good"

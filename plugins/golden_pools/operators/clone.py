@@ -25,6 +25,7 @@ from golden_pools.rules.clone import (
 )
 from golden_pools.rules.facts import PowerState
 from golden_pools.rules.plan import RunPlan, owner_of
+from golden_pools.rules.source import Road
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -238,6 +239,9 @@ class RemoveCloneOperator(StageOperator):
         self.raise_failure(context, event)
         plan = self.plan_for_writing(context)
         with machines(plan) as hook:
+            if self._is_being_copied(hook, plan):
+                self.log.warning("The version is still being made from the clone, which stays: the next run removes it")
+                return
             for kind, found in hook.throwaways(plan.image_group).items():
                 ours = [made for made in found if is_throwaway(plan, made.tags)]
                 for made in ours:
@@ -245,6 +249,16 @@ class RemoveCloneOperator(StageOperator):
                 if operations := [hook.begin_delete(made.id) for made in ours]:
                     self.wait_for_operations(plan, operations, within=DISK_TIME, method_name="execute")
         self.log.info("Nothing is left of a clone")
+
+    def _is_being_copied(self, hook: MachinesHook, plan: RunPlan) -> bool:
+        """Return whether a version is being made from the clone itself, whether or not anybody waits for it."""
+        if plan.source is None or plan.source.road is not Road.VM or not plan.builds_image:
+            return False
+        version = hook.image_version(plan.version_id)
+        if version is None or version.provisioning_state == "Failed":
+            return False
+        states = {region.state for region in version.regions}
+        return version.provisioning_state != "Succeeded" or not states <= {"Completed", "Failed"}
 
 
 def check_is_clone(plan: RunPlan, vm: GoldenVm) -> None:

@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from golden_pools.operators.base import MARK_TIME, PREFLIGHT_TASK_ID, StageOperator, StateStore, now, pulled
+from golden_pools.operators.base import PREFLIGHT_TASK_ID, StateStore, now, pulled
+from golden_pools.operators.marking import MarkingStageOperator
 from golden_pools.rules.passport import new_passport, with_pool, with_probes, with_run
-from golden_pools.rules.plan import ImageVerdict, RunPlan, is_made_by_a_run, is_marked, verdict_tags
+from golden_pools.rules.plan import ImageVerdict, RunPlan, is_marked, verdict_tags
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
 
 
-class RecordPassportOperator(StageOperator):
+class RecordPassportOperator(MarkingStageOperator):
     """Mark the version good, add probes and pool to its passport, and send it as the event of the pool's asset.
 
-    A version that the runs made is no longer excluded from ``latest`` then; somebody else's stays as excluded as it is.
     Ends on a worker, because the asset's event is sent there.
 
     :param publish_task_id: task whose XCom is the passport of a version that this run built; None: it never builds
@@ -69,15 +69,8 @@ class RecordPassportOperator(StageOperator):
             version = hook.image_version(plan.version_id)
             if version is not None and not is_marked(version.tags, ImageVerdict.GOOD):
                 self._store(context, plan).keep(became_good=True)
-            stays_excluded = version is not None and version.exclude_from_latest and not is_made_by_a_run(version.tags)
-            operation = hook.mark_version(
-                plan.version_id,
-                tags=verdict_tags(ImageVerdict.GOOD, f"pool {pool} runs on it"),
-                exclude_from_latest=stays_excluded,
-            )
-        if operation is not None:
-            self.log.info("Version %s is good", plan.version_id)
-            self.wait_for_operations(plan, [operation], within=MARK_TIME, method_name="record")
+                self.log.info("Version %s is good", plan.version_id)
+            self.mark(hook, plan, tags=verdict_tags(ImageVerdict.GOOD, f"pool {pool} runs on it"))
 
     def record(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Send the event and return the passport."""
