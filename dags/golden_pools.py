@@ -34,6 +34,7 @@ from golden_pools.operators.plan import PlanRunOperator
 from golden_pools.operators.preflight import PreflightOperator
 from golden_pools.operators.probe import ProbeOperator
 from golden_pools.operators.refresh import RefreshPoolOperator
+from golden_pools.operators.replicate import ReplicateVersionOperator
 from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.operators.retirement import TriggerRetirementOperator
 from golden_pools.operators.rollback import ReportRollbackOperator, RestorePoolOperator
@@ -157,6 +158,12 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             chain(canary, probe, [bad, remove])
             canary >> bad
 
+        replicate = ReplicateVersionOperator(
+            task_id="replicate",
+            trigger_rule=TriggerRule.NONE_FAILED,
+            doc_md="The version gets to the spec's other regions while the pool moves; a failed region is asked again.",
+        )
+
         with TaskGroup("pool", tooltip="Image version to nodes"):
             refresh = RefreshPoolOperator(
                 task_id="refresh",
@@ -206,7 +213,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
                 record_task_id=record.task_id,
                 asset=image,
                 outlets=[image],
-                doc_md="Only when the version has become good: the event of the image's asset, for followers.",
+                doc_md="Only when the version has become good: `latest` may mean it, followers get the event.",
             )
             pool_stages: list[BaseOperator] = [refresh, resize, nodes, probe_pool, switch]
             chain(*pool_stages, record, [announce, retire])
@@ -244,7 +251,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             chain(restore, regrow, report)
 
         (publish or preflight) >> canary
-        probe >> refresh
+        probe >> [replicate, refresh]
     return dag
 
 
@@ -267,7 +274,7 @@ def image_group(spec: PoolSpec, before: BaseOperator) -> BaseOperator:
             snapshot_task_id=snapshot.task_id if snapshot else None,
             clone_task_id=clone.task_id if clone else None,
             trigger_rule=TriggerRule.NONE_FAILED,
-            doc_md="Version in the Compute Gallery, replicated to every region of the spec.",
+            doc_md="Version in the Compute Gallery, in its own region and the pool's.",
         )
         chain(captured, managed_image, publish)
         if clone:

@@ -474,6 +474,14 @@ class TaskInstance:
     def xcom_push(self, *, key: str, value: Any) -> None:
         self.run.pushed[self.task_id, key] = json.loads(json.dumps(value))
 
+    def get_task_breadcrumbs(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the tasks that have ended, as Airflow's API does; a skipped one may have no duration."""
+        assert (dag_id, run_id) == (self.run.plan.dag_id, self.run.run_id)
+        return [
+            {"task_id": name, "map_index": -1, "state": "success", "operator": "", "duration": 61.54}
+            for name in self.run.xcoms
+        ] + [{"task_id": "skipped", "map_index": -1, "state": "skipped", "operator": "", "duration": None}]
+
     def get_dr_count(self, *, dag_id: str, states: list[str]) -> int:
         """Return how many runs of a DAG are going on, as Airflow's API does."""
         assert states == ["running"]

@@ -11,7 +11,7 @@ from golden_pools.operators.source import note_begun
 from golden_pools.rules.facts import PowerState
 from golden_pools.rules.intentions import intentions
 from golden_pools.rules.intentions import render as render_intentions
-from golden_pools.rules.plan import RunPlan
+from golden_pools.rules.plan import RunPlan, account_id
 from golden_pools.rules.preflight import Level, Lookup, Observations, blockers, lookups, preflight, render
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class PreflightOperator(StageOperator):
         """Return the findings and the power state that the golden VM has to get back."""
         plan = self.plan(context)
         seen = observe(plan, self.compute(plan, read_only=True), self.batch(plan, read_only=True))
+        plan = plan.model_copy(update={"regions": self._regions(plan, seen)})
         findings = preflight(plan, seen, now())
         if findings:
             self.log.info("Preflight of pool %s:\n%s", plan.pool, render(findings))
@@ -66,6 +67,7 @@ class PreflightOperator(StageOperator):
         note_begun(context, self.image, plan)
         return {
             "golden_vm_was_running": self._was_running(context, plan, seen),
+            "regions": plan.regions,
             "findings": [
                 {"level": f.level, "check": f.check, "seen": f.seen, "advice": f.advice}
                 for f in findings
@@ -73,6 +75,23 @@ class PreflightOperator(StageOperator):
             ],
             "would": [action.to_dict() for action in actions] if plan.plan_only else [],
         }
+
+    def _regions(self, plan: RunPlan, seen: Observations) -> dict[str, str]:
+        """Return where the accounts are whose pools use the image; one that cannot be read may be anywhere."""
+        from golden_pools.hooks.batch import BatchHook
+
+        regions = {account_id(plan.spec).lower(): seen.account.location} if seen.account else {}
+        for other in sorted(plan.nodes_elsewhere.keys() - regions.keys()):
+            _, _, subscription, _, group, *_, name = other.split("/")
+            try:
+                with BatchHook(plan.spec.connection, subscription, read_only=True) as hook:
+                    found = hook.account(group, name)
+            except AzureRefusedError as refused:
+                self.log.warning("Pools of %s get replicas in every region: %s", other, refused)
+            else:
+                if found is not None:
+                    regions[other] = found.location
+        return regions
 
     def _was_running(self, context: Context, plan: RunPlan, seen: Observations) -> bool:
         """Return what the run's first preflight saw: a cleared one may look while the run itself has stopped the VM."""

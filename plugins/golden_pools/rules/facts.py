@@ -223,9 +223,24 @@ class ImageVersion:
     end_of_life: datetime | None = None
 
     def ready_in(self, region: str) -> bool:
-        """Return whether nodes in ``region`` (normalised) can be made from this version."""
-        return self.provisioning_state == "Succeeded" and any(
-            state.region == region and state.state == "Completed" for state in self.regions
+        """Return whether nodes in ``region`` (normalised) can be made from this version.
+
+        An update leaves it in use where it is; one that is being made, or has failed, serves nobody.
+        """
+        return self.provisioning_state in ("Succeeded", "Updating") and self.is_in(region)
+
+    def is_in(self, region: str) -> bool:
+        """Return whether all replicas of ``region`` (normalised) are there."""
+        return any(state.region == region and state.state == "Completed" for state in self.regions)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether Azure is making or copying it.
+
+        Whether a version is ``Succeeded`` only when the last region has it, or before, is told in both ways.
+        """
+        return self.provisioning_state in ("Creating", "Updating", "Migrating") or any(
+            state.state in ("Replicating", "Unknown") for state in self.regions
         )
 
 

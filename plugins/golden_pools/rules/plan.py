@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,7 +22,7 @@ from golden_pools.rules.scale import targets_at
 from golden_pools.rules.source import ImageSource, Road, System
 from golden_pools.spec.image import Publish
 from golden_pools.spec.limits import largest_targets, limit_faults
-from golden_pools.spec.model import PoolSpec, Strategy, Targets
+from golden_pools.spec.model import PoolSpec, Strategy, Targets, replicas_for
 from golden_pools.spec.part import normal_region
 from golden_pools.spec.source import GeneralizedVm, GoldenVm
 
@@ -75,9 +76,12 @@ class RunPlan(BaseModel):
     ``existing_version_id`` is set where whoever triggered the run asked for a version that is there.
     ``source`` is what the run's own look at the image's source found; None before it has looked.
     ``force`` is what only a person may ask for: recreating a pool that has active jobs, or a version marked bad.
+    ``nodes_elsewhere`` are the nodes of the other pools on the image at their largest, by lower-case ARM id of their
+    account; ``regions`` says where accounts are, by the same ids, as preflight saw them.
     ``force_rebuild`` makes an image though nothing has changed; ``scheduled`` says that no person started the run.
     ``largest`` are the targets with the most nodes that the spec or this run ever says: an image that is made at night
-    carries the day's pool. ``why`` is the reason for a resize, as its form or its schedule says.
+    carries the day's pool. ``why`` is the reason for a resize, as its form or its schedule says. ``params`` are
+    what the run's form said, for the passport.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -94,7 +98,10 @@ class RunPlan(BaseModel):
     force_rebuild: bool = False
     scheduled: bool = False
     why: str = ""
+    params: dict[str, str | int | float | bool | None] = {}
     largest: Targets
+    nodes_elsewhere: Mapping[str, int] = {}
+    regions: Mapping[str, str] = {}
     spec: PoolSpec
 
     @property
@@ -231,11 +238,12 @@ class RunPlan(BaseModel):
 
     def id_of_pool(self, name: str) -> str:
         """Return the ARM id of a pool of the spec's account."""
-        pool = self.spec.pool
-        return (
-            f"/subscriptions/{self.spec.subscription}/resourceGroups/{pool.resource_group}"
-            f"/providers/Microsoft.Batch/batchAccounts/{pool.account}/pools/{name}"
-        )
+        return f"{account_id(self.spec)}/pools/{name}"
+
+    @property
+    def pool_region(self) -> str | None:
+        """Normalised region of the pool; None before preflight has seen the account."""
+        return self.regions.get(account_id(self.spec).lower())
 
     @property
     def tags(self) -> dict[str, str]:
@@ -253,17 +261,34 @@ class RunPlan(BaseModel):
         return {**self.tags, **known}
 
     def replicas(self, home_region: str) -> dict[str, int]:
-        """Return replicas per normalised region; the golden VM's region is always among them."""
-        image, auto = self.spec.image, self.largest.replicas
-        counts = {normal_region(home_region): auto if image.replicas == "auto" else image.replicas}
-        for region in image.target_regions:
-            counts[normal_region(region.name)] = auto if region.replicas == "auto" else region.replicas
-        return counts
+        """Return replicas per normalised region; the source's own region is always among them."""
+        image, home = self.spec.image, normal_region(home_region)
+        wanted = {
+            home: image.replicas,
+            **{normal_region(region.name): region.replicas for region in image.target_regions},
+        }
+        return {region: self._auto(region) if count == "auto" else count for region, count in wanted.items()}
+
+    def _auto(self, region: str) -> int:
+        """Return the replicas that the pools in a region need; one whose region is not known may be in any."""
+        nodes = Counter(self.nodes_elsewhere)
+        nodes[account_id(self.spec).lower()] += self.largest.total
+        return replicas_for(
+            sum(count for account, count in nodes.items() if self.regions.get(account, region) == region)
+        )
 
 
 def refresh_dag_id(pool: str) -> str:
     """Return the id of the DAG that refreshes a pool."""
     return f"{REFRESH_DAG_PREFIX}{pool}"
+
+
+def account_id(spec: PoolSpec) -> str:
+    """Return the ARM id of a spec's Batch account."""
+    return (
+        f"/subscriptions/{spec.subscription}/resourceGroups/{spec.pool.resource_group}"
+        f"/providers/Microsoft.Batch/batchAccounts/{spec.pool.account}"
+    )
 
 
 def definition_id(spec: PoolSpec) -> str:
@@ -322,6 +347,7 @@ def make_plan(
     conf: Mapping[str, Any],
     params: Mapping[str, Any],
     keys: Sequence[str] = PARAMS,
+    nodes_elsewhere: Mapping[str, int] | None = None,
     scheduled: bool = False,
 ) -> RunPlan:
     """Return the plan of one run; node counts that its form leaves open are those of the spec at ``stamp``.
@@ -329,6 +355,7 @@ def make_plan(
     :param conf: the run's conf as it was sent; Airflow lets unknown keys through, here they are refused
     :param params: the params that Airflow made of form, conf and defaults
     :param keys: keys that the DAG's form offers
+    :param nodes_elsewhere: nodes of the other pools on the image by account, see :class:`RunPlan`
     :param scheduled: whether no person started the run
     :raises RunConfError: with every fault of the conf at once
     """
@@ -387,6 +414,8 @@ def make_plan(
         force_rebuild=force_rebuild is True,
         scheduled=scheduled,
         why=why,
+        params={key: params[key] for key in keys if key in params},
+        nodes_elsewhere=nodes_elsewhere or {},
         largest=max(targets, largest_targets(spec), key=lambda counts: counts.total),
         spec=effective.model_copy(update={"refresh": spec.refresh.model_copy(update={"strategy": Strategy(strategy)})}),
     )
