@@ -7,6 +7,8 @@ has taken the order; nothing waits here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from enum import Enum
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError
@@ -19,6 +21,12 @@ from golden_pools.rules import facts
 
 CHANGEABLE_PROFILE = frozenset({"targetRegions", "replicaCount", "excludeFromLatest", "endOfLifeDate"})
 """Parts of a version's publishing profile that an update may hold ("Azure Compute Gallery", updating versions)."""
+
+
+class Keep(Enum):
+    """What a write leaves alone, where None means something else."""
+
+    AS_IT_IS = "as it is"
 
 
 class ComputeHook(AzureHook):
@@ -254,7 +262,12 @@ class ComputeHook(AzureHook):
         )
 
     def mark_version(
-        self, version_id: str, *, tags: Mapping[str, str], exclude_from_latest: bool
+        self,
+        version_id: str,
+        *,
+        tags: Mapping[str, str | None],
+        exclude_from_latest: bool,
+        end_of_life: datetime | Keep | None = Keep.AS_IT_IS,
     ) -> PendingOperation | None:
         """Tag an image version and say whether "latest" may mean it; None where it is all so already.
 
@@ -262,6 +275,8 @@ class ComputeHook(AzureHook):
         storage profile has to be there and never changes: it is sent empty, as Microsoft's own example does
         ("Gallery Image Versions - Update", without source id), since what the version was made from may be gone.
 
+        :param tags: those to set; None takes one away
+        :param end_of_life: when it is of no more use; None takes the date away
         :raises AzureRefusedError: there is no such version, among others
         """
         parts = _parse(version_id)
@@ -270,13 +285,16 @@ class ComputeHook(AzureHook):
         with azure_errors("Could not read the image version", version_id):
             found = client.get(*where).as_dict()
         present, profile = found.get("tags") or {}, found["properties"]["publishingProfile"]
-        if {**present, **tags} == present and bool(profile.get("excludeFromLatest")) is exclude_from_latest:
+        wanted = {name: value for name, value in {**present, **tags}.items() if value is not None}
+        ends = {} if end_of_life is Keep.AS_IT_IS else {"endOfLifeDate": end_of_life and end_of_life.isoformat()}
+        is_excluded = bool(profile.get("excludeFromLatest")) is exclude_from_latest
+        if wanted == present and is_excluded and (not ends or _moment(profile) == end_of_life):
             return None
         kept = {name: value for name, value in profile.items() if name in CHANGEABLE_PROFILE and value is not None}
         body = {
-            "tags": {**present, **tags},
+            "tags": wanted,
             "properties": {
-                "publishingProfile": {**kept, "excludeFromLatest": exclude_from_latest},
+                "publishingProfile": {**kept, "excludeFromLatest": exclude_from_latest, **ends},
                 "storageProfile": {},
             },
         }
@@ -326,6 +344,10 @@ class AsyncComputeHook(AsyncOperations):
                     raise
                 return None
         return compute_facts.image_version(found)
+
+
+def _moment(profile: Mapping[str, Any]) -> datetime | None:
+    return compute_facts.moment(profile.get("endOfLifeDate"))
 
 
 def _parse(resource_id: str) -> dict[str, str]:

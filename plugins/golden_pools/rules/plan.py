@@ -42,6 +42,12 @@ VERDICT_TAG = "golden-pools-verdict"
 WHY_TAG = "golden-pools-why"
 """Tag of an image version: the reason for its verdict."""
 
+PIN_TAG = "golden-pools-pin"
+"""Tag of anything that a run made, with any value: retention leaves it alone."""
+
+RETIRED_TAG = "golden-pools-retired"
+"""Tag of an image version that nothing needs any more: since when, ISO 8601. It is deleted some days later."""
+
 LONGEST_TAG = 256
 """Characters of a tag's value ("Use tags to organize your Azure resources")."""
 
