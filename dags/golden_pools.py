@@ -116,23 +116,8 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             task_id=PREFLIGHT_TASK_ID, doc_md="Reads only. All findings at once; errors stop here."
         )
 
-        with TaskGroup("image", tooltip="Golden VM to image version"):
-            stop = StopGoldenVmOperator(task_id="stop_golden_vm", doc_md="Only with `capture: deallocated`.")
-            snapshot = SnapshotGoldenVmOperator(task_id="snapshot", doc_md="OS disk and all data disks, side by side.")
-            start = StartGoldenVmOperator(
-                task_id="start_golden_vm", doc_md="Whatever happened: the golden VM runs again if it did before."
-            ).as_teardown(on_failure_fail_dagrun=True)
-            managed_image = CreateManagedImageOperator(
-                task_id="managed_image", snapshot_task_id=snapshot.task_id, doc_md="From the snapshot set."
-            )
-            publish = PublishImageVersionOperator(
-                task_id="publish",
-                snapshot_task_id=snapshot.task_id,
-                image_task_id=managed_image.task_id,
-                doc_md="Version in the Compute Gallery, replicated to every region of the spec.",
-            )
-            chain(stop, snapshot, [start, managed_image])
-            managed_image >> publish
+        chain(plan, source, preflight)
+        publish = image_group(spec, preflight) if spec.image.source.kind.makes_images else None
 
         with TaskGroup("canary", tooltip="One node of the version, before the pool moves"):
             canary = CanaryPoolOperator(
@@ -144,7 +129,6 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             probe = ProbeOperator(
                 task_id="probe",
                 pool_task_id=canary.task_id,
-                snapshot_task_id=snapshot.task_id,
                 doc_md="Commands on the node that tell whether the image is good.",
             )
             bad = MarkImageOperator(
@@ -179,7 +163,6 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             probe_pool = ProbeOperator(
                 task_id="probe",
                 pool_task_id=refresh.task_id,
-                snapshot_task_id=snapshot.task_id,
                 doc_md="The probes once more, on the pool itself, with `refresh.probe_pool`.",
             )
             switch = SwitchPoolOperator(
@@ -190,7 +173,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             )
             record = RecordPassportOperator(
                 task_id="record",
-                publish_task_id=publish.task_id,
+                publish_task_id=publish.task_id if publish else None,
                 refresh_task_id=refresh.task_id,
                 nodes_task_id=nodes.task_id,
                 probe_task_ids=[probe.task_id, probe_pool.task_id],
@@ -246,10 +229,41 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             chain(pool_stages, mark)
             chain(restore, regrow, report)
 
-        chain(plan, source, preflight, stop)
-        publish >> canary
+        (publish or preflight) >> canary
         probe >> refresh
     return dag
+
+
+def image_group(spec: PoolSpec, before: BaseOperator) -> BaseOperator:
+    """Add what the spec's source needs to become an image version, after the task ``before``; returns its last task."""
+    with TaskGroup("image", tooltip=f"{source_in_words(spec)} to image version"):
+        snapshot = snapshot_stages(before) if spec.golden_vm else None
+        captured = snapshot or before
+        managed_image = CreateManagedImageOperator(
+            task_id="managed_image",
+            snapshot_task_id=snapshot.task_id if snapshot else None,
+            doc_md="Skipped where Azure makes none (Trusted Launch, Arm64, NVMe), or one is there.",
+        )
+        publish = PublishImageVersionOperator(
+            task_id="publish",
+            image_task_id=managed_image.task_id,
+            snapshot_task_id=snapshot.task_id if snapshot else None,
+            trigger_rule=TriggerRule.NONE_FAILED,
+            doc_md="Version in the Compute Gallery, replicated to every region of the spec.",
+        )
+        chain(captured, managed_image, publish)
+    return publish
+
+
+def snapshot_stages(before: BaseOperator) -> BaseOperator:
+    """Add the copying of the golden VM's disks; returns the task whose XCom is the snapshot set."""
+    stop = StopGoldenVmOperator(task_id="stop_golden_vm", doc_md="Only with `capture: deallocated`.")
+    snapshot = SnapshotGoldenVmOperator(task_id="snapshot", doc_md="OS disk and all data disks, side by side.")
+    start = StartGoldenVmOperator(
+        task_id="start_golden_vm", doc_md="Whatever happened: the golden VM runs again if it did before."
+    ).as_teardown(on_failure_fail_dagrun=True)
+    chain(before, stop, snapshot, start)
+    return snapshot
 
 
 DOC = """\

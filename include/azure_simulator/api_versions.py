@@ -17,7 +17,7 @@ NEWEST = {
     "microsoft.compute/galleries": "2026-03-03",
     "microsoft.compute/skus": "2021-07-01",
     "microsoft.compute": "2026-04-01",
-    "microsoft.network": "2025-07-01",
+    "microsoft.network": "2026-03-01",
     "microsoft.batch": "2025-06-01",
     "microsoft.resources": "2025-04-01",
     "microsoft.storage": "2026-09-01",

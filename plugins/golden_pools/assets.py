@@ -18,3 +18,12 @@ def image_asset(spec: PoolSpec) -> Asset:
 def pool_asset(pool: str, spec: PoolSpec) -> Asset:
     """Return the asset of the pool: an event says that the pool has been refreshed."""
     return Asset(name=f"batch-pool/{spec.pool.account}/{pool}", group="golden-pools")
+
+
+WATCH = Asset(name="golden-pools/watch", group="golden-pools")
+"""The findings of the drift watch: an event for each look, with what is new and what is gone in its extra."""
+
+
+def retention_asset() -> Asset:
+    """Return the asset of retention: an event has the report of a run that looked what of the images may go."""
+    return Asset(name="golden-pools/retention", group="golden-pools")

@@ -20,6 +20,8 @@ from golden_pools.hooks.compute import AsyncComputeHook, ComputeHook
 from golden_pools.hooks.connection import AzureConnection
 from golden_pools.hooks.operations import AsyncOperations, PendingOperation
 from golden_pools.rules.facts import AllocationState, GoldenVm, Pool, PoolStartTask, PowerState
+from golden_pools.rules.origin import DiskSource, Origin
+from golden_pools.rules.source import System
 from golden_pools.spec.model import MoveTasks
 
 from include.azure_simulator.clock import Clock
@@ -118,11 +120,8 @@ def publish(cloud: Cloud) -> str:
         image = hook.begin_managed_image(
             "images",
             "image",
-            location=vm.location,
-            os_type="Linux",
-            generation=vm.generation,
-            os_snapshot_id=snapshots.pop(None),
-            data_snapshots={lun: snapshot for lun, snapshot in snapshots.items() if lun is not None},
+            system=System.of_vm(vm),
+            origin=Origin(disks=tuple(DiskSource(lun=lun, id=snapshot) for lun, snapshot in snapshots.items())),
             tags={},
         )
         cloud.finish(image)
@@ -132,10 +131,7 @@ def publish(cloud: Cloud) -> str:
         assert hook.definition(definition_id) is None
         definition = hook.begin_definition(
             definition_id,
-            location=vm.location,
-            os_type="Linux",
-            generation=vm.generation,
-            architecture=vm.architecture,
+            system=System.of_vm(vm),
             publisher="GoldenPools",
             offer="golden",
             sku="golden",
@@ -147,7 +143,7 @@ def publish(cloud: Cloud) -> str:
         version = hook.begin_image_version(
             version_id,
             location=vm.location,
-            source_id=image.resource_id,
+            origin=Origin(image_id=image.resource_id),
             target_regions={"westeurope": 1, "northeurope": 1},
             tags={},
         )

@@ -9,6 +9,8 @@ from golden_pools.errors import AzureRefusedError
 from golden_pools.hooks.compute import AsyncComputeHook, ComputeHook
 from golden_pools.hooks.connection import AzureConnection
 from golden_pools.rules.facts import PowerState, PurchasePlan
+from golden_pools.rules.origin import DiskSource, Origin
+from golden_pools.rules.source import System
 
 from .wire import SUBSCRIPTION, Answer, Wire
 
@@ -16,6 +18,7 @@ OTHER = "22222222-2222-2222-2222-222222222222"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/images/providers/Microsoft.Compute"
 DEFINITION_ID = f"{GROUP}/galleries/gal/images/def"
 VERSION_ID = f"{DEFINITION_ID}/versions/1.2.3"
+SYSTEM = System(location="westeurope", os_type="Linux", generation="V2")
 DONE = Answer(200, {"id": "/x", "name": "x", "properties": {"provisioningState": "Succeeded"}})
 
 
@@ -177,13 +180,11 @@ class TestBodies:
         hook.begin_managed_image(
             "images",
             "i",
-            location="westeurope",
-            os_type="Linux",
-            generation="V2",
-            os_snapshot_id="/os",
-            data_snapshots={1: "/one", 0: "/zero"},
+            system=SYSTEM,
+            origin=Origin(disks=(DiskSource(lun=None, id="/os"), DiskSource(lun=0, id="/zero", caching="ReadOnly"))),
             tags={},
         )
+        assert wire.body()["location"] == "westeurope"
         assert wire.body()["properties"] == {
             "hyperVGeneration": "V2",
             "storageProfile": {
@@ -193,23 +194,37 @@ class TestBodies:
                     "snapshot": {"id": "/os"},
                     "caching": "ReadWrite",
                 },
-                "dataDisks": [{"lun": 0, "snapshot": {"id": "/zero"}}, {"lun": 1, "snapshot": {"id": "/one"}}],
+                "dataDisks": [{"lun": 0, "snapshot": {"id": "/zero"}}],
             },
         }
+
+    def test_managed_image_of_page_blobs_says_which_generation_they_boot_in(
+        self, wire: Wire, hook: ComputeHook
+    ) -> None:
+        blob = "https://vhds.blob.core.windows.net/vhds/os.vhd"
+        origin = Origin(disks=(DiskSource(lun=None, id=blob),))
+        hook.begin_managed_image("images", "i", system=SYSTEM, origin=origin, tags={})
+        assert wire.body()["properties"]["hyperVGeneration"] == "V2"
+        assert wire.body()["properties"]["storageProfile"]["osDisk"]["blobUri"] == blob
+
+    def test_managed_image_of_a_vm_names_no_disks(self, wire: Wire, hook: ComputeHook) -> None:
+        hook.begin_managed_image("images", "i", system=SYSTEM, origin=Origin(vm_id="/vm"), tags={})
+        assert wire.body()["properties"] == {"hyperVGeneration": "V2", "sourceVirtualMachine": {"id": "/vm"}}
 
     def test_definition_says_everything_that_azure_would_choose_otherwise(self, wire: Wire, hook: ComputeHook) -> None:
         """Since 2025-03-03 Azure takes V2 and TrustedLaunchSupported for what is not said."""
         hook.begin_definition(
             DEFINITION_ID,
-            location="westeurope",
-            os_type="Linux",
-            generation="V1",
-            architecture="x64",
+            system=System(
+                location="westeurope",
+                os_type="Linux",
+                generation="V1",
+                purchase_plan=PurchasePlan(name="n", publisher="p", product="x"),
+            ),
             publisher="p",
             offer="o",
             sku="s",
             tags={},
-            purchase_plan=PurchasePlan(name="n", publisher="p", product="x"),
         )
         assert wire.body()["properties"] == {
             "osType": "Linux",
@@ -221,11 +236,47 @@ class TestBodies:
             "purchasePlan": {"name": "n", "publisher": "p", "product": "x"},
         }
 
+    def test_definition_of_what_boots_from_nvme_with_trusted_launch(self, wire: Wire, hook: ComputeHook) -> None:
+        system = SYSTEM.model_copy(update={"security_type": "TrustedLaunch", "nvme": True})
+        hook.begin_definition(DEFINITION_ID, system=system, publisher="p", offer="o", sku="s", tags={})
+        assert wire.body()["properties"]["features"] == [
+            {"name": "SecurityType", "value": "TrustedLaunch"},
+            {"name": "DiskControllerTypes", "value": "SCSI, NVMe"},
+        ]
+
+    @pytest.mark.parametrize(
+        ("origin", "storage"),
+        [
+            (Origin(vm_id="/vm"), {"source": {"virtualMachineId": "/vm"}}),
+            (
+                Origin(
+                    disks=(
+                        DiskSource(lun=None, id="/os"),
+                        DiskSource(lun=3, id="/data", caching="ReadOnly"),
+                        DiskSource(lun=4, id="/more"),
+                    )
+                ),
+                {
+                    "osDiskImage": {"source": {"id": "/os"}, "hostCaching": "ReadWrite"},
+                    "dataDiskImages": [
+                        {"lun": 3, "source": {"id": "/data"}, "hostCaching": "ReadOnly"},
+                        {"lun": 4, "source": {"id": "/more"}},
+                    ],
+                },
+            ),
+        ],
+    )
+    def test_image_version_without_a_managed_image(
+        self, wire: Wire, hook: ComputeHook, origin: Origin, storage: dict[str, Any]
+    ) -> None:
+        hook.begin_image_version(VERSION_ID, location="l", origin=origin, target_regions={"l": 1}, tags={})
+        assert wire.body()["properties"]["storageProfile"] == storage
+
     def test_image_version(self, wire: Wire, hook: ComputeHook) -> None:
         pending = hook.begin_image_version(
             VERSION_ID,
             location="westeurope",
-            source_id="/image",
+            origin=Origin(image_id="/image"),
             target_regions={"westeurope": 2, "northeurope": 1},
             tags={"run": "1"},
         )
@@ -248,7 +299,12 @@ class TestBodies:
 
     def test_a_version_can_be_kept_from_those_who_ask_for_the_latest(self, wire: Wire, hook: ComputeHook) -> None:
         hook.begin_image_version(
-            VERSION_ID, location="l", source_id="/i", target_regions={"l": 1}, tags={}, exclude_from_latest=True
+            VERSION_ID,
+            location="l",
+            origin=Origin(image_id="/i"),
+            target_regions={"l": 1},
+            tags={},
+            exclude_from_latest=True,
         )
         assert wire.body()["properties"]["publishingProfile"]["excludeFromLatest"] is True
 

@@ -16,6 +16,8 @@ from golden_pools.hooks.batch_work import BatchWorkHook
 from golden_pools.hooks.compute import ComputeHook
 from golden_pools.hooks.connection import AzureConnection
 from golden_pools.rules.facts import Job, JobSchedule, JobState
+from golden_pools.rules.origin import Origin
+from golden_pools.rules.source import System
 from golden_pools.spec.model import Deallocation, MoveTasks
 
 from .wire import SUBSCRIPTION, Answer, Wire
@@ -138,26 +140,25 @@ def resize(hook: BatchHook) -> None:
     hook.resize_pool("batch", "acc", "p", dedicated=1, spot=0, timeout=timedelta(minutes=15), etag='W/"0x1"')
 
 
+SYSTEM = System(location="l", os_type="Linux", generation="V2")
+
 COMPUTE_WRITES: dict[str, Callable[[ComputeHook], object]] = {
     "begin_deallocate": lambda hook: hook.begin_deallocate("g", "vm"),
     "begin_start": lambda hook: hook.begin_start("g", "vm"),
     "begin_snapshot": lambda hook: hook.begin_snapshot("g", "s", location="l", source_id="/d", tags={}),
     "begin_managed_image": lambda hook: hook.begin_managed_image(
-        "g", "i", location="l", os_type="Linux", generation="V2", os_snapshot_id="/s", data_snapshots={}, tags={}
+        "g", "i", system=SYSTEM, origin=Origin(vm_id="/vm"), tags={}
     ),
     "begin_definition": lambda hook: hook.begin_definition(
         DEFINITION_ID,
-        location="l",
-        os_type="Linux",
-        generation="V2",
-        architecture="x64",
+        system=SYSTEM,
         publisher="p",
         offer="o",
         sku="s",
         tags={},
     ),
     "begin_image_version": lambda hook: hook.begin_image_version(
-        VERSION_ID, location="l", source_id="/i", target_regions={"l": 1}, tags={}
+        VERSION_ID, location="l", origin=Origin(image_id="/i"), target_regions={"l": 1}, tags={}
     ),
     "mark_version": lambda hook: hook.mark_version(VERSION_ID, tags={"a": "b"}, exclude_from_latest=True),
 }

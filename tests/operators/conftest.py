@@ -22,7 +22,7 @@ from golden_pools.operators import base
 from golden_pools.operators.base import pulled
 from golden_pools.retries import RETRIES
 from golden_pools.rules.plan import PARAMS, make_plan
-from golden_pools.rules.source import ImageSource, System, road_of_snapshots
+from golden_pools.rules.source import ImageSource, System, road_for
 from golden_pools.spec.model import PoolSpec
 from golden_pools.spec.source import Capture
 from golden_pools.triggers import job, jobs, operation, pool, replication, soak
@@ -444,7 +444,7 @@ def seen_golden_vm(spec: PoolSpec) -> dict[str, Any]:
     system = System(location="westeurope", os_type="Linux", generation="V2")
     assert spec.golden_vm is not None
     return ImageSource(
-        builds=True, reason="golden VM golden-vm", road=road_of_snapshots(spec.golden_vm.route, system), system=system
+        builds=True, reason="golden VM golden-vm", road=road_for(spec, system), system=system
     ).model_dump(mode="json")
 
 

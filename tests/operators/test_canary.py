@@ -33,7 +33,7 @@ def stages() -> dict[str, BaseOperator]:
     """Return the tasks of the canary, as the DAG file wires them."""
     return {
         "pool": CanaryPoolOperator(task_id="canary.pool"),
-        "probe": ProbeOperator(task_id="canary.probe", pool_task_id="canary.pool", snapshot_task_id="snapshot"),
+        "probe": ProbeOperator(task_id="canary.probe", pool_task_id="canary.pool"),
         "mark_bad": MarkImageOperator(task_id="canary.mark_bad", failing_task_ids=["canary.pool", "canary.probe"]),
         "remove": RemoveCanaryOperator(task_id="canary.remove"),
     }
@@ -127,14 +127,14 @@ def test_a_pool_of_spot_nodes_gets_a_spot_canary(cloud: Cloud, make_run: Callabl
     assert (scale["targetDedicatedNodes"], scale["targetLowPriorityNodes"]) == (0, 1)
 
 
-def test_an_image_that_this_run_builds_is_probed_for_the_disks_of_its_snapshots(cloud: Cloud, spec: PoolSpec) -> None:
+def test_an_image_that_this_run_builds_is_probed_for_its_data_disks(cloud: Cloud, spec: PoolSpec) -> None:
     run = Run(spec)
-    cloud.make_version(run.plan.version_name)
-    run.xcoms["snapshot"] = {"data": [{"lun": 7}]}
+    cloud.make_version(run.plan.version_name, data_disks=2)
     assert walk(run) is None
     assert [probe["probe"] for probe in run.xcom("canary.probe")["probes"]] == [
         "default-node-agent",
-        "default-data-disk-7",
+        "default-data-disk-0",
+        "default-data-disk-1",
         "default-temp-drive",
     ]
 

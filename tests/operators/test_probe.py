@@ -20,7 +20,7 @@ JOB = "probe-20261122T020005-small"
 
 
 def probe() -> ProbeOperator:
-    return ProbeOperator(task_id="probe", pool_task_id="refresh", snapshot_task_id="snapshot")
+    return ProbeOperator(task_id="probe", pool_task_id="refresh")
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from golden_pools.rules.facts import (
 )
 from golden_pools.rules.plan import RunPlan, make_plan
 from golden_pools.rules.preflight import Observations
+from golden_pools.rules.source import ImageSource, System, road_for
 from golden_pools.spec.model import PoolSpec
 
 SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
@@ -72,6 +73,25 @@ def plan(
         conf=conf or {},
         params={**({"image_version": version} if version else {}), **(conf or {})},
     )
+
+
+def from_source(**source: dict[str, Any]) -> RunPlan:
+    """Return the plan of a run that has looked at another source than a golden VM."""
+    whole = {**spec().model_dump(mode="json"), "golden_vm": None}
+    whole["image"]["source"] = source
+    made = make_plan(
+        PoolSpec.model_validate(whole),
+        pool="small",
+        dag_id="golden_pools_small",
+        run_id="manual__1",
+        triggered_by="ada",
+        stamp=NOW,
+        conf={},
+        params={},
+    )
+    system = System(location="westeurope", os_type="Linux", generation="V2")
+    found = ImageSource(builds=True, reason="a test", road=road_for(made.spec, system), system=system)
+    return made.model_copy(update={"source": found})
 
 
 def disk(**changes: Any) -> Disk:

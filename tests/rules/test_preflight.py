@@ -37,6 +37,7 @@ from tests.rules.build import (
     account,
     definition,
     disk,
+    from_source,
     golden_vm,
     observations,
     plan,
@@ -82,6 +83,17 @@ def others(**changes: Any) -> Observations:
 
 BAD = verdict_tags(ImageVerdict.BAD, "canary: no GPU")
 BUILD, EXISTING, IN_PLACE_OF = plan(), plan(version=VERSION_ID), plan(image=DIRECT)
+BY_IMAGE = plan(golden_vm={"route": "managed_image"})
+CAPTURE = from_source(generalized_vm={"resource_group": "golden", "name": "build-vm"})
+BLOB = from_source(
+    vhd={
+        "os_disk": "https://goldenvhds.blob.core.windows.net/vhds/golden.vhd",
+        "region": "West Europe",
+        "os_type": "Linux",
+        "generation": "V2",
+    }
+)
+SUBNET = f"{COMPUTE.partition('/providers/')[0]}/providers/Microsoft.Network/virtualNetworks/net/subnets/builders"
 BLUE_GREEN = plan(refresh={"strategy": "blue_green"})
 SPOT = plan(pool={"targets": {"spot": 5}})
 LEGACY_LARGE = plan(image=DIRECT, pool={"targets": {"dedicated": 2001}})
@@ -135,10 +147,49 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
         "extensions Script",
     ),
     ("host-encryption", BUILD, vm(encryption_at_host=True), INFO, "encryption at host"),
-    ("security-type", BUILD, vm(security_type="TrustedLaunch"), ERROR, "TrustedLaunch"),
     ("security-type", BUILD, vm(security_type="ConfidentialVM"), ERROR, "ConfidentialVM"),
     ("security-type", BUILD, os_disk(security_type="ConfidentialVM_DiskEncryptedWithPlatformKey"), ERROR, "Confid"),
-    ("architecture", BUILD, os_disk(architecture="Arm64"), ERROR, "Arm64"),
+    ("managed-image-possible", BY_IMAGE, vm(security_type="TrustedLaunch"), ERROR, "of security type TrustedLaunch"),
+    ("managed-image-possible", BY_IMAGE, os_disk(architecture="Arm64"), ERROR, "of an Arm64 system"),
+    ("managed-image-possible", BY_IMAGE, vm(disk_controller="NVMe"), ERROR, "of an NVMe disk controller"),
+    ("managed-image-possible", IN_PLACE_OF, vm(security_type="TrustedLaunch"), ERROR, "publish: managed_image, but"),
+    (
+        "managed-image-possible",
+        plan(image=DIRECT, golden_vm={"route": "snapshots"}),
+        observations(),
+        ERROR,
+        "golden_vm.route is snapshots",
+    ),
+    ("architecture", BUILD, os_disk(architecture="Arm64"), WARNING, "Arm64"),
+    ("golden-vm-exists", CAPTURE, observations(golden_vm=None), ERROR, "no VM build-vm in resource group golden"),
+    ("power-state", CAPTURE, vm(power_state=PowerState.RUNNING), ERROR, "running"),
+    ("generalized", CAPTURE, vm(flagged_generalized=False), ERROR, "not flagged as generalized"),
+    ("vm-extensions", CAPTURE, vm(extensions=("CustomScript",)), ERROR, "CustomScript"),
+    ("definition-fits", BLOB, observations(definition=definition(hyper_v_generation="V1")), ERROR, "is V1"),
+    ("batch-region", BLOB, batch(location="northeurope"), ERROR, "the image goes to westeurope"),
+    ("vm-size-generation", BLOB, sizes(generations=("V1",)), ERROR, "the image is V2"),
+    (
+        "definition-security",
+        BUILD,
+        replace(vm(security_type="TrustedLaunch"), definition=definition(security_type="TrustedLaunchSupported")),
+        ERROR,
+        "takes no version from snapshots",
+    ),
+    ("definition-security", BUILD, vm(security_type="TrustedLaunch"), ERROR, "Standard, the image has TrustedLaunch"),
+    (
+        "vm-size-trusted-launch",
+        BUILD,
+        replace(vm(security_type="TrustedLaunch"), vm_sizes=sizes(trusted_launch=False).vm_sizes),
+        ERROR,
+        "cannot do Trusted Launch",
+    ),
+    (
+        "vm-size-trusted-launch",
+        EXISTING,
+        replace(sizes(trusted_launch=False), definition=definition(security_type="TrustedLaunch")),
+        ERROR,
+        "cannot do Trusted Launch",
+    ),
     ("os-type", BUILD, vm(os_type=None, os_disk=disk(os_type=None)), ERROR, "neither"),
     ("os-type", BUILD, vm(os_type="Windows"), ERROR, "the VM says Windows, its OS disk Linux"),
     ("base-image", BUILD, vm(base_image=None), WARNING, "no image that Azure remembers"),
@@ -153,8 +204,8 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
     ("availability-zone", BUILD, vm(zones=("2",)), INFO, "zone 2"),
     ("one-region", BUILD, os_disk(location="northeurope"), ERROR, "os in northeurope"),
     ("batch-region", BUILD, batch(location="northeurope"), ERROR, "the image goes to westeurope"),
-    ("batch-region", plan(**WIDE), batch(location="northeurope"), INFO, "Batch account in northeurope"),
-    ("batch-region", IN_PLACE_OF, batch(location="northeurope"), ERROR, "Batch account in northeurope"),
+    ("batch-region", plan(**WIDE), batch(location="northeurope"), INFO, "Batch account is in northeurope"),
+    ("batch-region", IN_PLACE_OF, batch(location="northeurope"), ERROR, "Batch account is in northeurope"),
     ("direct-managed-image", IN_PLACE_OF, observations(), WARNING, "RETIRED"),
     ("managed-disks", BUILD, vm(data_disks=(disk(lun=0, id=None),)), ERROR, "data-0"),
     ("ephemeral-os-disk", BUILD, os_disk(id=None, ephemeral=True), ERROR, "ephemeral"),
@@ -217,7 +268,6 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
         "TrustedLaunch",
     ),
     ("disk-controller", BUILD, vm(disk_controller="NVMe"), ERROR, "NVMe"),
-    ("disk-controller", BUILD, replace(vm(disk_controller="NVMe"), definition=None), ERROR, "NVMe"),
     (
         "planned-replicas",
         plan(image={"replicas": 1}, pool={"targets": {"dedicated": 301}}),
@@ -618,9 +668,29 @@ def test_missing_batch_account_is_one_finding_not_ten() -> None:
 
 
 def test_trusted_launch_names_the_way_out() -> None:
-    [finding] = blockers(preflight(BUILD, vm(security_type="TrustedLaunch"), NOW))
+    seen = replace(vm(security_type="TrustedLaunch"), definition=None)
 
-    assert "security type Standard" in finding.advice
+    [finding] = blockers(preflight(BY_IMAGE, seen, NOW))
+
+    assert "set golden_vm.route: auto" in finding.advice
+
+
+@pytest.mark.parametrize(
+    "seen", [vm(security_type="TrustedLaunch"), os_disk(architecture="Arm64"), vm(disk_controller="NVMe")]
+)
+def test_what_no_managed_image_is_made_of_goes_by_snapshots(seen: Observations) -> None:
+    found = blockers(preflight(BUILD, replace(seen, definition=None), NOW))
+
+    assert [finding.check for finding in found if not finding.check.startswith("vm-size")] == []
+
+
+def test_a_clone_needs_no_word_about_the_golden_vms_guest() -> None:
+    """Pitfall 18: nobody is sent to generalize the golden VM."""
+    clone = {"subnet_id": SUBNET}
+
+    found = preflight(plan(golden_vm={"generalize": "clone", "clone": clone}), vm(flagged_generalized=False), NOW)
+
+    assert "generalized" not in {finding.check for finding in found}
 
 
 def test_quota_counts_the_pools_own_nodes_once() -> None:

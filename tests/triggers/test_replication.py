@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from golden_pools.errors import AzureRefusedError, from_dict
 from golden_pools.hooks.compute import ComputeHook
+from golden_pools.rules.origin import Origin
 from golden_pools.triggers.replication import ReplicationTrigger
 
 from tests.operators.conftest import COMPUTE, DEFINITION, NEW, OLD, SPEED, Cloud, fire, reborn
@@ -31,7 +32,7 @@ def begin(cloud: Cloud) -> dict[str, Any]:
         operation = hook.begin_image_version(
             version_id(cloud),
             location="westeurope",
-            source_id=image,
+            origin=Origin(image_id=image),
             target_regions={"westeurope": 1, "northeurope": 1},
             tags={},
         )

@@ -28,6 +28,9 @@ DATA_PLANE_DEALLOCATION = {
 
 NO_PUBLIC_ADDRESSES = "NoPublicIPAddresses"
 
+TRUSTED_LAUNCH = {"securityType": "trustedLaunch", "uefiSettings": {"secureBootEnabled": True, "vTpmEnabled": True}}
+"""What a pool's security profile says of Trusted Launch."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PoolSettings:
@@ -35,6 +38,7 @@ class PoolSettings:
 
     :param image_id: full ARM id of the image version
     :param subnet_id: None: Batch's own network
+    :param trusted_launch: None: as the pool has it, a new one without
     :param metadata: all metadata of the pool, the run's own included
     :param tags: ARM tags, set when the pool is made
     """
@@ -48,12 +52,19 @@ class PoolSettings:
     subnet_id: str | None = None
     public_addresses: bool = True
     identities: tuple[str, ...] = ()
+    trusted_launch: bool | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, pool: Pool, *, image_id: str, metadata: Mapping[str, str] | None = None, tags: Mapping[str, str]
+        cls,
+        pool: Pool,
+        *,
+        image_id: str,
+        trusted_launch: bool | None = None,
+        metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str],
     ) -> PoolSettings:
         """Return the settings of a pool spec on an image.
 
@@ -70,6 +81,7 @@ class PoolSettings:
             subnet_id=network.subnet_id if network else None,
             public_addresses=network.public_addresses if network else True,
             identities=pool.identities,
+            trusted_launch=trusted_launch,
             metadata={**pool.metadata, **(metadata or {})},
             tags=tags,
         )
@@ -91,7 +103,7 @@ class PoolSettings:
         """Return the body that changes everything, which Batch takes only while the pool has no nodes.
 
         :param present: the pool's JSON, empty if it is to be made. Batch replaces an object as a whole, so what the
-            spec does not speak of (extra disks, containers, security profile, inbound ports) is sent back as it is.
+            spec does not speak of (extra disks, containers, encryption at host, inbound ports) is sent back as it is.
             Source: "Update Batch pool properties"
         """
         body = self.any_pool(present)
@@ -101,7 +113,7 @@ class PoolSettings:
             "interNodeCommunication": "Enabled" if self.inter_node_communication else "Disabled",
             "deploymentConfiguration": {
                 "virtualMachineConfiguration": {
-                    **_set(virtual_machine(present)),
+                    **self._security(_set(virtual_machine(present))),
                     "imageReference": {"id": self.image_id},
                     "nodeAgentSkuId": self.node_agent_sku,
                 }
@@ -128,6 +140,18 @@ class PoolSettings:
         elif dig(present, "properties", "startTask"):
             properties["startTask"] = {}
         return {"properties": properties}
+
+    def _security(self, machine: dict[str, Any]) -> dict[str, Any]:
+        """Return a virtual machine configuration with the security profile that it is to have.
+
+        Trusted Launch that is there keeps its UEFI settings: somebody may have switched secure boot off for a driver.
+        """
+        profile = machine.pop("securityProfile", None) or {}
+        if self.trusted_launch is False:
+            profile = {name: item for name, item in profile.items() if name not in TRUSTED_LAUNCH}
+        elif self.trusted_launch and not has_trusted_launch(profile):
+            profile = {**profile, **TRUSTED_LAUNCH}
+        return {**machine, "securityProfile": profile} if profile else machine
 
     def _network(self, has: Json) -> dict[str, Any]:
         addresses = has.get("publicIPAddressConfiguration")
@@ -242,7 +266,13 @@ def pool(value: Json) -> facts.Pool:
         public_addresses=dig(properties, "networkConfiguration", "publicIPAddressConfiguration", "provision")
         != NO_PUBLIC_ADDRESSES,
         identities=tuple(dig(value, "identity", "userAssignedIdentities") or ()),
+        trusted_launch=has_trusted_launch(machine.get("securityProfile") or {}),
     )
+
+
+def has_trusted_launch(profile: Json) -> bool:
+    """Return whether a pool's security profile says Trusted Launch."""
+    return str(profile.get("securityType") or "").casefold() == "trustedlaunch"
 
 
 def virtual_machine(pool: Json) -> Json:

@@ -18,6 +18,8 @@ from golden_pools.hooks.azure import AzureHook
 from golden_pools.hooks.failures import azure_errors, is_absent
 from golden_pools.hooks.operations import GALLERY_API, AsyncOperations, PendingOperation, StartOnly
 from golden_pools.rules import facts
+from golden_pools.rules.origin import DiskSource, Origin
+from golden_pools.rules.source import System
 
 CHANGEABLE_PROFILE = frozenset({"targetRegions", "replicaCount", "excludeFromLatest", "endOfLifeDate"})
 """Parts of a version's publishing profile that an update may hold ("Azure Compute Gallery", updating versions)."""
@@ -107,39 +109,30 @@ class ComputeHook(AzureHook):
         group: str,
         name: str,
         *,
-        location: str,
-        os_type: str,
-        generation: str,
-        os_snapshot_id: str,
-        data_snapshots: Mapping[int, str],
+        system: System,
+        origin: Origin,
         tags: Mapping[str, str],
     ) -> PendingOperation:
-        """Make a managed image of a snapshot set.
+        """Make a managed image of disks or of a VM.
 
         The system is declared generalized: managed images know nothing else, and Azure does not look. The OS disk is
         cached for reading and writing, which Batch recommends for quick provisioning.
-
-        :param generation: ``V1`` or ``V2``, of the OS disk
-        :param data_snapshots: LUN -> ARM id
         """
-        body = {
-            "location": location,
-            "tags": dict(tags),
-            "properties": {
-                "hyperVGeneration": generation,
-                "storageProfile": {
-                    "osDisk": {
-                        "osType": os_type,
-                        "osState": "Generalized",
-                        "snapshot": {"id": os_snapshot_id},
-                        "caching": "ReadWrite",
-                    },
-                    "dataDisks": [
-                        {"lun": lun, "snapshot": {"id": data_snapshots[lun]}} for lun in sorted(data_snapshots)
-                    ],
+        properties: dict[str, Any] = {"hyperVGeneration": system.generation}
+        if origin.vm_id:
+            properties["sourceVirtualMachine"] = {"id": origin.vm_id}
+        else:
+            os_disk, *data_disks = origin.disks
+            properties["storageProfile"] = {
+                "osDisk": {
+                    "osType": system.os_type,
+                    "osState": "Generalized",
+                    **_image_disk(os_disk),
+                    "caching": "ReadWrite",
                 },
-            },
-        }
+                "dataDisks": [{"lun": disk.lun, **_image_disk(disk)} for disk in data_disks],
+            }
+        body = {"location": system.location, "tags": dict(tags), "properties": properties}
         start = self.compute_client().images.begin_create_or_update
         return self._begin(f"make managed image {name}", self._id(group, "images", name), start, group, name, body)
 
@@ -166,15 +159,11 @@ class ComputeHook(AzureHook):
         self,
         definition_id: str,
         *,
-        location: str,
-        os_type: str,
-        generation: str,
-        architecture: str,
+        system: System,
         publisher: str,
         offer: str,
         sku: str,
         tags: Mapping[str, str],
-        purchase_plan: facts.PurchasePlan | None = None,
     ) -> PendingOperation:
         """Make an image definition for generalized images.
 
@@ -183,18 +172,18 @@ class ComputeHook(AzureHook):
         """
         parts = _parse(definition_id)
         properties: dict[str, Any] = {
-            "osType": os_type,
+            "osType": system.os_type,
             "osState": "Generalized",
-            "hyperVGeneration": generation,
-            "architecture": architecture,
+            "hyperVGeneration": system.generation,
+            "architecture": system.architecture,
             "identifier": {"publisher": publisher, "offer": offer, "sku": sku},
-            "features": [{"name": "SecurityType", "value": "Standard"}],
+            "features": [{"name": name, "value": value} for name, value in system.features.items()],
         }
-        if purchase_plan:
+        if system.purchase_plan:
             properties["purchasePlan"] = {
-                "name": purchase_plan.name,
-                "publisher": purchase_plan.publisher,
-                "product": purchase_plan.product,
+                "name": system.purchase_plan.name,
+                "publisher": system.purchase_plan.publisher,
+                "product": system.purchase_plan.product,
             }
         return self._begin(
             f"make image definition {parts['child_name_1']}",
@@ -203,7 +192,7 @@ class ComputeHook(AzureHook):
             parts["resource_group"],
             parts["name"],
             parts["child_name_1"],
-            {"location": location, "tags": dict(tags), "properties": properties},
+            {"location": system.location, "tags": dict(tags), "properties": properties},
         )
 
     def image_version(self, version_id: str) -> facts.ImageVersion | None:
@@ -227,15 +216,14 @@ class ComputeHook(AzureHook):
         version_id: str,
         *,
         location: str,
-        source_id: str,
+        origin: Origin,
         target_regions: Mapping[str, int],
         tags: Mapping[str, str],
         exclude_from_latest: bool = False,
     ) -> PendingOperation:
-        """Publish a managed image as an image version; the operation ends when it is replicated.
+        """Make an image version; the operation ends when it is replicated.
 
         :param location: home region: that of the source, and one of the targets
-        :param source_id: ARM id of the managed image
         :param target_regions: region -> replicas
         :param exclude_from_latest: who asks for the newest version does not get this one
         """
@@ -257,7 +245,7 @@ class ComputeHook(AzureHook):
             {
                 "location": location,
                 "tags": dict(tags),
-                "properties": {"publishingProfile": profile, "storageProfile": {"source": {"id": source_id}}},
+                "properties": {"publishingProfile": profile, "storageProfile": _version_storage(origin)},
             },
         )
 
@@ -348,6 +336,30 @@ class AsyncComputeHook(AsyncOperations):
 
 def _moment(profile: Mapping[str, Any]) -> datetime | None:
     return compute_facts.moment(profile.get("endOfLifeDate"))
+
+
+def _image_disk(disk: DiskSource) -> dict[str, Any]:
+    return {"blobUri": disk.id} if disk.is_blob else {"snapshot": {"id": disk.id}}
+
+
+def _version_storage(origin: Origin) -> dict[str, Any]:
+    """Return the storage profile of a version. Data disks keep their caching; Azure has no sensible default for it."""
+    if origin.image_id:
+        return {"source": {"id": origin.image_id}}
+    if origin.vm_id:
+        return {"source": {"virtualMachineId": origin.vm_id}}
+    os_disk, *data_disks = origin.disks
+    return {
+        "osDiskImage": {"source": {"id": os_disk.id}, "hostCaching": "ReadWrite"},
+        "dataDiskImages": [
+            {
+                "lun": disk.lun,
+                "source": {"id": disk.id},
+                **({"hostCaching": disk.caching} if disk.caching else {}),
+            }
+            for disk in data_disks
+        ],
+    }
 
 
 def _parse(resource_id: str) -> dict[str, str]:

@@ -164,6 +164,7 @@ def managed_image(value: Json) -> facts.ManagedImage:
         snapshot_ids=tuple(source for source in sources if source),
         tags=value.get("tags") or {},
         size_gib=_total(storage.get("osDisk"), data_disks, "diskSizeGB"),
+        data_luns=tuple(int(disk["lun"]) for disk in data_disks),
     )
 
 
@@ -262,6 +263,7 @@ def vm_size(name: str, family: str, capabilities: Iterable[Json]) -> facts.VmSiz
         generations=_names(known.get("hypervgenerations")),
         architecture=known.get("cpuarchitecturetype"),
         disk_controllers=_names(known.get("diskcontrollertypes")),
+        trusted_launch=(known.get("trustedlaunchdisabled") or "").casefold() != "true",
         temp_disk=known["maxresourcevolumemb"] != "0" if known.get("maxresourcevolumemb") else None,
     )
 

@@ -119,13 +119,13 @@ class StageOperator(BaseOperator):
             raise note_failure(context, from_dict(event["failure"]), blames_image=False)
 
 
-def pulled(context: Context, task_id: str) -> Any:
-    """Return the XCom of a task, or ``None``.
+def pulled(context: Context, task_id: str | None) -> Any:
+    """Return the XCom of a task, or ``None``, also for a task that the DAG does not have.
 
     Airflow 3.3.2 encodes the XCom of a task that ended in the triggerer (``TaskSuccessEvent``) twice, so it comes back
     as JSON text.
     """
-    value = context["ti"].xcom_pull(task_ids=task_id)
+    value = context["ti"].xcom_pull(task_ids=task_id) if task_id else None
     if isinstance(value, str):
         with suppress(json.JSONDecodeError):
             return json.loads(value)

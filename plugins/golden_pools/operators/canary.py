@@ -121,7 +121,11 @@ class CanaryPoolOperator(PoolStageOperator):
             plan.spec.pool.account,
             plan.canary_name,
             PoolSettings.of(
-                plan.spec.pool, image_id=plan.image_id, metadata=canary_metadata(plan, now()), tags=plan.tags
+                plan.spec.pool,
+                image_id=plan.image_id,
+                trusted_launch=plan.trusted_launch,
+                metadata=canary_metadata(plan, now()),
+                tags=plan.tags,
             ),
             targets=targets,
             timeout=allocation_timeout(plan),

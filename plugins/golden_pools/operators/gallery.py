@@ -1,4 +1,4 @@
-"""Stage ``publish``: the managed image becomes a version in an Azure Compute Gallery."""
+"""Stage ``publish``: what was captured becomes a version in an Azure Compute Gallery."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from golden_pools.operators.base import GRACE, PREFLIGHT_TASK_ID, StateStore, pulled
 from golden_pools.operators.golden_vm import ImageStageOperator, check_is_ours
+from golden_pools.rules.origin import version_origin
 from golden_pools.rules.passport import new_passport
 from golden_pools.rules.plan import RunPlan
 from golden_pools.spec.image import Publish
@@ -23,20 +24,29 @@ VERSION_TIME = timedelta(hours=12)
 
 
 class PublishImageVersionOperator(ImageStageOperator):
-    """Publish the managed image as a gallery version, replicated to the spec's regions.
+    """Make a gallery version of the managed image, the snapshot set or the VM, replicated to the spec's regions.
 
     It is excluded from ``latest`` until a pool runs on it: who follows ``latest`` gets no version that is not tried.
 
-    :param snapshot_task_id: task whose XCom is the snapshot set
-    :param image_task_id: task whose XCom is the managed image's ARM id
+    :param image_task_id: task whose XCom is the managed image's ARM id, if one was made
+    :param snapshot_task_id: task whose XCom is the snapshot set, where the source has one
+    :param clone_task_id: task whose XCom is the ARM id of the generalized clone, where one is made
     """
 
     ui_color = "#dfeaf5"
 
-    def __init__(self, *, snapshot_task_id: str, image_task_id: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        image_task_id: str,
+        snapshot_task_id: str | None = None,
+        clone_task_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.snapshot_task_id = snapshot_task_id
         self.image_task_id = image_task_id
+        self.snapshot_task_id = snapshot_task_id
+        self.clone_task_id = clone_task_id
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Make definition (if missing) and version, or adopt what this run began before, and wait for replication."""
@@ -57,17 +67,12 @@ class PublishImageVersionOperator(ImageStageOperator):
         self.log.info("Image definition %s begins", plan.definition_id)
         image = plan.spec.image
         assert image.definition is not None  # the spec asks for it with publish: gallery
-        system = plan.system
         operation = hook.begin_definition(
             plan.definition_id,
-            location=system.location,
-            os_type=system.os_type,
-            generation=system.generation,
-            architecture=system.architecture,
+            system=plan.system,
             publisher=image.publisher,
             offer=image.definition[:64],  # Azure's limit
             sku="golden",
-            purchase_plan=system.purchase_plan,
             tags={"golden-pools-pool": plan.pool},
         )
         self.wait_for_operations(plan, [operation], within=timedelta(minutes=30), method_name="definition_made")
@@ -92,15 +97,22 @@ class PublishImageVersionOperator(ImageStageOperator):
                 watch = {"what": f"publish version {there.name}", "resource_id": there.id, "token": None}
                 return PendingOperation.from_dict(store.read().get("operation", watch))
         replicas = plan.replicas(plan.system.location)
+        origin = version_origin(
+            plan,
+            snapshots=pulled(context, self.snapshot_task_id),
+            clone_id=pulled(context, self.clone_task_id),
+            managed_image=self._managed_image(context, plan),
+        )
         self.log.info(
-            "Image version %s begins, replicas: %s",
+            "Image version %s begins, from %s, replicas: %s",
             plan.version_name,
+            origin,
             ", ".join(f"{region} {count}" for region, count in replicas.items()),
         )
         operation = hook.begin_image_version(
             plan.version_id,
             location=plan.system.location,
-            source_id=pulled(context, self.image_task_id),
+            origin=origin,
             target_regions=replicas,
             tags=plan.tags,
             exclude_from_latest=True,
@@ -129,8 +141,12 @@ class PublishImageVersionOperator(ImageStageOperator):
         passport = new_passport(
             plan,
             snapshots=pulled(context, self.snapshot_task_id),
-            managed_image=pulled(context, self.image_task_id),
+            managed_image=self._managed_image(context, plan),
             findings=pulled(context, PREFLIGHT_TASK_ID)["findings"],
         )
         self.log.info("Published %s", plan.image_id)
         return passport
+
+    def _managed_image(self, context: Context, plan: RunPlan) -> str | None:
+        """Return the ARM id of the managed image, if there is one."""
+        return plan.given_image_id or pulled(context, self.image_task_id)

@@ -19,7 +19,7 @@ class RecordPassportOperator(StageOperator):
     A version that the runs made is no longer excluded from ``latest`` then; somebody else's stays as excluded as it is.
     Ends on a worker, because the asset's event is sent there.
 
-    :param publish_task_id: task whose XCom is the passport of a version that this run built
+    :param publish_task_id: task whose XCom is the passport of a version that this run built; None: it never builds
     :param refresh_task_id: task whose XCom says what happened to the pool
     :param nodes_task_id: task whose XCom counts the ready nodes
     :param asset: the pool's asset, an outlet of this task
@@ -31,7 +31,7 @@ class RecordPassportOperator(StageOperator):
     def __init__(
         self,
         *,
-        publish_task_id: str,
+        publish_task_id: str | None,
         refresh_task_id: str,
         nodes_task_id: str,
         asset: Asset,

@@ -53,7 +53,6 @@ class ProbeOperator(StageOperator):
     the canary's job goes with the canary.
 
     :param pool_task_id: task whose XCom names the pool: ``{"pool": id}``
-    :param snapshot_task_id: task whose XCom is the snapshot set, if this run builds the image
     :raises ProbeFailedError: with every probe that failed
     :raises AzureBusyError: no node took the probes, though none was busy with other work
     :raises OwnershipError: there is a job of the probes' name on another pool
@@ -61,10 +60,9 @@ class ProbeOperator(StageOperator):
 
     ui_color = "#fdf0d5"
 
-    def __init__(self, *, pool_task_id: str, snapshot_task_id: str, **kwargs: Any) -> None:
+    def __init__(self, *, pool_task_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pool_task_id = pool_task_id
-        self.snapshot_task_id = snapshot_task_id
 
     def execute(self, context: Context) -> None:
         """Make the job and its tasks, or adopt what an earlier try made, and wait for the tasks."""
@@ -101,19 +99,20 @@ class ProbeOperator(StageOperator):
         if "probes" not in store.read():
             guest = Guest(
                 windows=plan.spec.pool.node_agent_sku.startswith(WINDOWS_AGENT),
-                luns=self._luns(context, plan),
+                luns=self._luns(plan),
                 temp_disk=self._temp_disk(plan, pool),
             )
             store.keep(probes=[probe.to_dict() for probe in probe_tasks(guest, plan.spec.canary.probes)])
         return kept_probes(store)
 
-    def _luns(self, context: Context, plan: RunPlan) -> tuple[int, ...]:
+    def _luns(self, plan: RunPlan) -> tuple[int, ...]:
         """Return the LUNs of the image's data disks."""
-        if plan.builds_image:
-            return tuple(int(disk["lun"]) for disk in pulled(context, self.snapshot_task_id)["data"])
         with self.compute(plan, read_only=True) as hook:
-            version = hook.image_version(plan.version_id)
-        return version.data_luns if version else ()
+            if plan.is_versioned:
+                version = hook.image_version(plan.version_id)
+                return version.data_luns if version else ()
+            image = hook.managed_image(plan.image_group, plan.image_id.rpartition("/")[2])
+        return image.data_luns if image else ()
 
     def _temp_disk(self, plan: RunPlan, pool: Pool) -> bool | None:
         """Return whether the pool's VM size has a temporary disk, if Azure says so."""

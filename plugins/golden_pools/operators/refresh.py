@@ -206,6 +206,7 @@ class RefreshPoolOperator(GivingBackOperator):
         return PoolSettings.of(
             plan.spec.pool,
             image_id=plan.image_id,
+            trusted_launch=plan.trusted_launch,
             metadata=with_role({}, role, alias=plan.pool, since=since, run_id=plan.run_id),
             tags=plan.tags,
         )

@@ -271,6 +271,7 @@ class RestorePoolOperator(JobMovingOperator):
             subnet_id=wanted.subnet_id or None,
             public_addresses=wanted.public_addresses,
             identities=wanted.identities,
+            trusted_launch=wanted.trusted_launch,
             metadata=with_role(wanted.metadata, Role.CURRENT, alias=plan.pool, since=since, run_id=plan.run_id),
             tags=plan.tags,
         )

@@ -167,6 +167,7 @@ class ManagedImage:
     snapshot_ids: tuple[str, ...]
     tags: Mapping[str, str] = field(default_factory=dict)
     size_gib: int | None = None  # of all its disks
+    data_luns: tuple[int, ...] = ()  # LUNs of its data disks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,6 +245,7 @@ class VmSize:
     generations: tuple[str, ...] = ()  # empty: not known
     architecture: str | None = None
     disk_controllers: tuple[str, ...] = ()
+    trusted_launch: bool = True  # whether it can
     temp_disk: bool | None = None  # whether it has a formatted local disk (SCSI); None: Azure did not say
     batch_support_ends: datetime | None = None
 
@@ -325,6 +327,7 @@ class Pool:
     subnet_id: str | None = None
     public_addresses: bool = True
     identities: tuple[str, ...] = ()  # ids of user-assigned identities
+    trusted_launch: bool = False
 
     @property
     def asked_for(self) -> tuple[int, int]:

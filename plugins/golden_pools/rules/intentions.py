@@ -11,6 +11,7 @@ from golden_pools.rules.plan import ImageVerdict, RunPlan, is_marked
 from golden_pools.rules.preflight import Observations
 from golden_pools.rules.refresh import Seen, Step, StepKind, needs_empty_pool, refresh_step
 from golden_pools.rules.resize import at_target
+from golden_pools.rules.source import Road, System, road_for
 from golden_pools.spec.image import Publish
 from golden_pools.spec.model import DrainFallback
 from golden_pools.spec.source import Capture
@@ -45,11 +46,34 @@ def intentions(plan: RunPlan, seen: Observations) -> list[Action]:
 
     Nobody has looked at jobs: which of them move, or keep a pool from being deleted, is known only when it is done.
     """
-    actions = list(_image(plan, seen, seen.golden_vm)) if plan.builds_image and seen.golden_vm else []
+    actions = list(_image(plan, seen)) if plan.builds_image else []
     return [*actions, *_canary(plan, seen), *_pool(plan, seen), *_record(plan, seen)]
 
 
-def _image(plan: RunPlan, seen: Observations, vm: GoldenVm) -> Iterator[Action]:
+def _image(plan: RunPlan, seen: Observations) -> Iterator[Action]:
+    vm = seen.golden_vm
+    system = System.of_vm(vm) if vm else plan.source.system if plan.source else None
+    if system is None:
+        return
+    made_from = plan.source.reason if plan.source else ""
+    if plan.spec.golden_vm is not None and vm is not None:
+        yield from _snapshots(plan, vm)
+        made_from = f"{len(vm.disks)} snapshots"
+    if road_for(plan.spec, system) is Road.MANAGED_IMAGE and not plan.given_image_id:
+        yield Action("managed_image", f"create, from {made_from}", plan.managed_image_id)
+        made_from = ""
+    if plan.spec.image.publish is Publish.MANAGED_IMAGE:
+        return
+    if seen.definition is None:
+        features = ", ".join(f"{name} {value}" for name, value in system.features.items())
+        does = f"create: {system.os_type}, generation {system.generation}, generalized, {features}"
+        yield Action("publish", does, plan.definition_id)
+    replicas = ", ".join(f"{count} in {region}" for region, count in plan.replicas(system.location).items())
+    source = f", from {made_from}" if made_from else ""
+    yield Action("publish", f"create{source}, replicas: {replicas}", plan.version_id)
+
+
+def _snapshots(plan: RunPlan, vm: GoldenVm) -> Iterator[Action]:
     stops = plan.golden_vm.capture is Capture.DEALLOCATED and vm.power_state is not PowerState.DEALLOCATED
     if stops:
         yield Action("stop_golden_vm", "deallocate", vm.id)
@@ -57,15 +81,6 @@ def _image(plan: RunPlan, seen: Observations, vm: GoldenVm) -> Iterator[Action]:
         yield Action("snapshot", f"create, a copy of disk {disk.name}", plan.snapshot_id(disk.lun))
     if stops and vm.power_state in (PowerState.RUNNING, PowerState.STARTING):
         yield Action("start_golden_vm", "start", vm.id)
-    yield Action("managed_image", f"create, from {len(vm.disks)} snapshots", plan.managed_image_id)
-    if plan.spec.image.publish is Publish.MANAGED_IMAGE:
-        return
-    if seen.definition is None:
-        yield Action(
-            "publish", f"create: {vm.os_disk.os_type}, generation {vm.generation}, generalized", plan.definition_id
-        )
-    replicas = ", ".join(f"{count} in {region}" for region, count in plan.replicas(vm.location).items())
-    yield Action("publish", f"create, replicas: {replicas}", plan.version_id)
 
 
 def _canary(plan: RunPlan, seen: Observations) -> Iterator[Action]:

@@ -179,6 +179,18 @@ class RunPlan(BaseModel):
         return self._compute_id("images", self.managed_image_name)
 
     @property
+    def given_image_id(self) -> str | None:
+        """ARM id of the managed image that the run's source is itself; None where the run has to make one."""
+        found = self.source.resource_id if self.source and self.source.road is Road.MANAGED_IMAGE else None
+        return found if found and "/providers/microsoft.compute/images/" in found.lower() else None
+
+    @property
+    def trusted_launch(self) -> bool | None:
+        """Whether nodes on the image have to have Trusted Launch; None: they may or may not, or it is not known."""
+        system = self.source.system if self.source else None
+        return system.trusted_launch if system else None
+
+    @property
     def definition_id(self) -> str:
         """ARM id of the image definition; only with ``publish: gallery``."""
         return definition_id(self.spec)
@@ -192,7 +204,7 @@ class RunPlan(BaseModel):
     @property
     def image_id(self) -> str:
         """ARM id that goes into the pool's image reference."""
-        return self.version_id if self.is_versioned else self.managed_image_id
+        return self.version_id if self.is_versioned else self.given_image_id or self.managed_image_id
 
     @property
     def is_versioned(self) -> bool:

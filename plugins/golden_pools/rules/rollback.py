@@ -42,6 +42,7 @@ class PoolBefore:
     subnet_id: str | None = None
     public_addresses: bool = True
     identities: tuple[str, ...] = ()
+    trusted_launch: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
     start_task: PoolStartTask | None = None
     unknown_environment: tuple[str, ...] = ()
@@ -69,6 +70,7 @@ class PoolBefore:
             subnet_id=pool.subnet_id,
             public_addresses=pool.public_addresses,
             identities=pool.identities,
+            trusted_launch=pool.trusted_launch,
             metadata=dict(pool.metadata),
             start_task=replace(task, environment=safe) if task else None,
             unknown_environment=tuple(sorted(set(environment) - set(safe))),
@@ -102,6 +104,7 @@ class PoolBefore:
             identities=self.identities,
             start_task=task,
             unknown_environment=self.unknown_environment,
+            trusted_launch=self.trusted_launch,
             metadata=teams_own(self.metadata),
         )
 

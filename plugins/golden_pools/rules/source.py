@@ -15,7 +15,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from golden_pools.rules.facts import GalleryDefinition, GoldenVm, PurchasePlan
-from golden_pools.spec.source import Route
+from golden_pools.spec.model import PoolSpec
+from golden_pools.spec.source import Generalize, Route
 
 STANDARD = "Standard"
 """Security type of what has none."""
@@ -78,6 +79,18 @@ class System(BaseModel):
         )
 
     @property
+    def features(self) -> dict[str, str]:
+        """Features of its image definition. The security type is always told: Azure's default for it has changed."""
+        controllers = {"DiskControllerTypes": "SCSI, NVMe"} if self.nvme else {}
+        return {"SecurityType": self.security_type, **controllers}
+
+    @property
+    def trusted_launch(self) -> bool | None:
+        """Whether nodes on the image have to have Trusted Launch; None: they may or may not."""
+        kind = self.security_type.casefold()
+        return None if kind == "trustedlaunchsupported" else kind == TRUSTED_LAUNCH.casefold()
+
+    @property
     def why_no_managed_image(self) -> str:
         """Why Azure makes no managed image of it; empty where it does."""
         if self.security_type.casefold() != STANDARD.casefold():
@@ -110,13 +123,11 @@ class ImageSource(BaseModel):
     fingerprint: str | None = None
 
 
-def road_of_snapshots(route: Route, system: System) -> Road:
-    """Return how snapshots of a VM's disks get into the gallery."""
-    if route is Route.AUTO:
-        return Road.SNAPSHOTS if system.why_no_managed_image else Road.MANAGED_IMAGE
-    return Road(route.value)
-
-
-def road_of_vm(system: System) -> Road:
-    """Return how a VM that is flagged generalized gets into the gallery."""
-    return Road.VM if system.why_no_managed_image else Road.MANAGED_IMAGE
+def road_for(spec: PoolSpec, system: System) -> Road:
+    """Return how what the spec captures gets into the gallery."""
+    golden, needs_detour = spec.golden_vm, bool(system.why_no_managed_image)
+    if golden is None:
+        return Road.VM if needs_detour and spec.image.source.generalized_vm else Road.MANAGED_IMAGE
+    if golden.route is Route.MANAGED_IMAGE or (golden.route is Route.AUTO and not needs_detour):
+        return Road.MANAGED_IMAGE
+    return Road.VM if golden.generalize is Generalize.CLONE else Road.SNAPSHOTS

@@ -30,6 +30,7 @@ from golden_pools.rules.preflight.commands import Commands
 from golden_pools.rules.preflight.findings import Finding, Level
 from golden_pools.rules.quota import known_sizes
 from golden_pools.rules.refresh import drift
+from golden_pools.rules.source import Road, System, road_for
 from golden_pools.spec.image import Publish
 from golden_pools.spec.model import Strategy
 
@@ -126,8 +127,27 @@ class Case:
 
     @property
     def vm(self) -> GoldenVm:
-        """The golden VM."""
+        """The VM that is captured."""
         return _found(self.seen.golden_vm)
+
+    @property
+    def captured(self) -> System | None:
+        """What is on the disks that the run makes an image of; None where it makes none, or could not look."""
+        if not self.plan.builds_image:
+            return None
+        if self.plan.vm is not None:
+            return System.of_vm(self.seen.golden_vm) if self.seen.golden_vm else None
+        return self.plan.source.system if self.plan.source else None
+
+    @property
+    def road(self) -> Road | None:
+        """How it gets into the gallery."""
+        return road_for(self.plan.spec, self.captured) if self.captured else None
+
+    @property
+    def az_captured(self) -> str:
+        """The command that shows what is captured."""
+        return self.az.vm("securityProfile.securityType") if self.plan.vm else self.az.definition("features")
 
     @property
     def definition(self) -> GalleryDefinition:
@@ -185,12 +205,14 @@ class Check:
 
     :param needs: look-ups that must have brought something
     :param reads: look-ups that must have been answered, if only by "there is none"
+    :param building: it concerns only runs that make an image
     """
 
     id: str
     needs: tuple[Lookup, ...]
     reads: tuple[Lookup, ...]
     judge: Judgement
+    building: bool = False
 
     @property
     def asks(self) -> str:
@@ -199,6 +221,8 @@ class Check:
 
     def concerns(self, plan: RunPlan) -> bool:
         """Return whether the plan calls for all the check's look-ups."""
+        if self.building and not plan.builds_image:
+            return False
         return lookups(plan).issuperset((*self.needs, *self.reads))
 
     def blind(self, seen: Observations) -> bool:
@@ -214,14 +238,16 @@ CHECKS: dict[str, Check] = {}
 """Every check, by id."""
 
 
-def check(*, needs: tuple[Lookup, ...] = (), reads: tuple[Lookup, ...] = ()) -> Callable[[Judgement], Judgement]:
+def check(
+    *, needs: tuple[Lookup, ...] = (), reads: tuple[Lookup, ...] = (), building: bool = False
+) -> Callable[[Judgement], Judgement]:
     """Register a check; its id is the function's name with dashes, its question the docstring's first line."""
 
     def register(judge: Judgement) -> Judgement:
         name = judge.__name__.replace("_", "-")
         if name in CHECKS:
             raise ValueError(f"two checks are called {name}")
-        CHECKS[name] = Check(id=name, needs=needs, reads=reads, judge=judge)
+        CHECKS[name] = Check(id=name, needs=needs, reads=reads, judge=judge, building=building)
         return judge
 
     return register

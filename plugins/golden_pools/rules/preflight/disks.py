@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from golden_pools.rules.preflight.case import Case, Lookup, check
 from golden_pools.rules.preflight.findings import Finding
+from golden_pools.rules.source import Road
 
 OS_DISK_GIB = 1023
 """Largest OS disk of a managed image."""
@@ -121,12 +122,12 @@ def disk_state(case: Case) -> Iterator[Finding]:
 
 @check(needs=(Lookup.GOLDEN_VM,))
 def os_disk_size(case: Case) -> Iterator[Finding]:
-    """Does the OS disk fit into a managed image?"""
+    """Does the OS disk fit into a managed image, where one is made?"""
     size = case.vm.os_disk.size_gib or 0
-    if size > OS_DISK_GIB:
+    if size > OS_DISK_GIB and case.road is Road.MANAGED_IMAGE:
         yield case.error(
             f"the OS disk has {size} GiB, a managed image takes {OS_DISK_GIB}",
-            "use a smaller OS disk",
+            "use a smaller OS disk, or golden_vm.route: snapshots",
             case.az.disk(case.vm.os_disk.id, "diskSizeGB"),
         )
 

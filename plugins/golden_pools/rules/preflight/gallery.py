@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from golden_pools.rules.plan import WHY_TAG, ImageVerdict, is_marked
 from golden_pools.rules.preflight.case import Case, Lookup, check
 from golden_pools.rules.preflight.findings import Finding
+from golden_pools.rules.source import STANDARD, Road
 
 NEW_DEFINITION = "use a new image.definition: this property of a definition never changes"
 
@@ -28,40 +29,43 @@ def gallery_exists(case: Case) -> Iterator[Finding]:
         )
 
 
-@check(needs=(Lookup.GALLERY, Lookup.GOLDEN_VM))
+@check(needs=(Lookup.GALLERY,))
 def gallery_region(case: Case) -> Iterator[Finding]:
-    """Is the gallery in the golden VM's region?"""
-    gallery = case.seen.gallery
-    if gallery and gallery.location != case.vm.location:
+    """Is the gallery in the source's region?"""
+    gallery, system = case.seen.gallery, case.captured
+    if gallery and system and gallery.location != system.location:
         yield case.info(
-            f"gallery {gallery.name} is in {gallery.location}, the golden VM in {case.vm.location}",
-            "nothing: the version is made in the golden VM's region; only the gallery's own record is elsewhere",
+            f"gallery {gallery.name} is in {gallery.location}, the image is made in {system.location}",
+            "nothing: the version is made in the source's region; only the gallery's own record is elsewhere",
             case.az.gallery(),
         )
 
 
-@check(needs=(Lookup.GALLERY, Lookup.GOLDEN_VM), reads=(Lookup.DEFINITION,))
+@check(needs=(Lookup.GALLERY,), reads=(Lookup.DEFINITION,))
 def definition_is_made(case: Case) -> Iterator[Finding]:
     """Will the run make the image definition, and with what?"""
-    if case.seen.definition is None:
-        vm = case.vm
+    system = case.captured
+    if case.seen.definition is None and system:
+        features = ", ".join(f"{name} {value}" for name, value in system.features.items())
         yield case.info(
             f"there is no image definition {case.plan.spec.image.definition}",
-            f"nothing: the run makes it: {vm.os_type or vm.os_disk.os_type}, Generalized, generation {vm.generation}, "
-            f"{vm.architecture}, security type Standard, publisher {case.plan.spec.image.publisher}",
+            f"nothing: the run makes it: {system.os_type}, Generalized, generation {system.generation}, "
+            f"{system.architecture}, {features}, publisher {case.plan.spec.image.publisher}",
             case.az.definition(),
         )
 
 
-@check(needs=(Lookup.DEFINITION, Lookup.GOLDEN_VM))
+@check(needs=(Lookup.DEFINITION,), building=True)
 def definition_fits(case: Case) -> Iterator[Finding]:
-    """Do OS state, system, generation and architecture of the definition equal the golden VM's?"""
-    definition, vm = case.definition, case.vm
+    """Do OS state, system, generation and architecture of the definition equal the source's?"""
+    definition, system = case.definition, case.captured
+    if system is None:
+        return
     pairs = (
         ("osState", definition.os_state, "Generalized"),
-        ("osType", definition.os_type, vm.os_disk.os_type or vm.os_type or definition.os_type),
-        ("hyperVGeneration", definition.hyper_v_generation, vm.generation),
-        ("architecture", definition.architecture, vm.architecture),
+        ("osType", definition.os_type, system.os_type or definition.os_type),
+        ("hyperVGeneration", definition.hyper_v_generation, system.generation),
+        ("architecture", definition.architecture, system.architecture),
     )
     for name, has, wanted in pairs:
         if has.casefold() != wanted.casefold():
@@ -72,45 +76,58 @@ def definition_fits(case: Case) -> Iterator[Finding]:
             )
 
 
-@check(needs=(Lookup.DEFINITION, Lookup.GOLDEN_VM))
+@check(needs=(Lookup.DEFINITION,), building=True)
 def definition_security(case: Case) -> Iterator[Finding]:
-    """Does the definition take versions from a managed image? Its security type decides."""
-    kind = (case.definition.security_type or "Standard").casefold()
-    if kind == "trustedlaunchsupported":
+    """Does the definition take versions of the source's security type, made the way that the run makes them?"""
+    definition, system = case.definition, case.captured
+    if system is None:
+        return
+    kind = (definition.security_type or STANDARD).casefold()
+    seen = f"definition {definition.name} has security type {definition.security_type or STANDARD}"
+    az = case.az.definition("features")
+    if kind == "trustedlaunchsupported" and case.road is Road.MANAGED_IMAGE:
         yield case.warning(
-            f"definition {case.definition.name} has security type {case.definition.security_type}",
+            seen,
             "allow for an hour or more per version: Azure validates each for Trusted Launch; a definition with "
             "SecurityType=Standard spares it",
-            case.az.definition("features"),
+            az,
         )
-    elif kind != "standard":
+    elif kind == "trustedlaunchsupported":
         yield case.error(
-            f"definition {case.definition.name} has security type {case.definition.security_type}",
-            "use a new image.definition: one of this security type takes no version from a managed image",
-            case.az.definition("features"),
+            f"{seen}, which takes no version from {'a VM' if case.road is Road.VM else 'snapshots'}",
+            f"use a new image.definition: the run makes it with security type {system.security_type}",
+            az,
+        )
+    elif kind != system.security_type.casefold():
+        yield case.error(
+            f"{seen}, the image has {system.security_type}",
+            f"use a new image.definition: the run makes it with security type {system.security_type}, and a "
+            "definition's never changes",
+            az,
         )
 
 
-@check(needs=(Lookup.GOLDEN_VM,), reads=(Lookup.DEFINITION,))
+@check(needs=(Lookup.DEFINITION,), building=True)
 def disk_controller(case: Case) -> Iterator[Finding]:
     """Does the definition of an image from an NVMe VM say that the image boots from NVMe?"""
-    if (case.vm.disk_controller or "").casefold() != "nvme":
-        return
-    definition = case.seen.definition
-    if definition is None or "nvme" not in definition.disk_controllers.casefold():
+    system = case.captured
+    if system and system.nvme and "nvme" not in case.definition.disk_controllers.casefold():
         yield case.error(
-            "the golden VM uses an NVMe disk controller, the definition lacks the feature DiskControllerTypes",
-            "create the definition by hand: az sig image-definition create with --features "
-            "'SecurityType=Standard DiskControllerTypes=SCSI,NVMe'; or give the golden VM a SCSI controller",
-            case.az.definition("features") if definition else case.az.vm("storageProfile.diskControllerType"),
+            f"the VM uses an NVMe disk controller, definition {case.definition.name} lacks the feature "
+            "DiskControllerTypes",
+            "use a new image.definition: the run makes it with DiskControllerTypes=SCSI, NVMe; or give the VM a SCSI "
+            "controller",
+            case.az.definition("features"),
         )
 
 
-@check(needs=(Lookup.GOLDEN_VM, Lookup.ACCOUNT))
+@check(needs=(Lookup.ACCOUNT,), building=True)
 def planned_replicas(case: Case) -> Iterator[Finding]:
     """Does the Batch region get one replica per 300 nodes?"""
-    planned = case.plan.replicas(case.vm.location).get(case.account.location)
-    if case.to_gallery and planned is not None:
+    if case.captured is None or not case.to_gallery:
+        return
+    planned = case.plan.replicas(case.captured.location).get(case.account.location)
+    if planned is not None:
         yield from _few_replicas(case, planned, case.az.account("location"))
 
 

@@ -1,4 +1,4 @@
-"""Checks of the golden VM itself.
+"""Checks of the VM that is captured: the golden VM, or one that is generalized.
 
 Sources: "Use a managed image to create a custom image pool", "Use the Azure Compute Gallery to create a custom image
 pool", "Trusted Launch for Azure virtual machines".
@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from golden_pools.rules.facts import PowerState
 from golden_pools.rules.preflight.case import Case, Lookup, check
 from golden_pools.rules.preflight.findings import Finding
+from golden_pools.rules.source import STANDARD, TRUSTED_LAUNCH, Road
 from golden_pools.spec.image import Publish
-from golden_pools.spec.source import Capture
+from golden_pools.spec.source import Capture, Generalize
 
 GENERALIZED_TAG = "golden.generalized"
 """Tag of the golden VM by which its keeper asserts that the guest is generalized."""
@@ -23,12 +24,13 @@ UNSETTLED = frozenset({PowerState.STARTING, PowerState.STOPPING, PowerState.DEAL
 
 @check(reads=(Lookup.GOLDEN_VM,))
 def golden_vm_exists(case: Case) -> Iterator[Finding]:
-    """Does the golden VM exist?"""
-    if case.seen.golden_vm is None:
-        vm = case.plan.golden_vm
+    """Does the VM exist that is captured?"""
+    vm = case.plan.vm
+    if case.seen.golden_vm is None and vm is not None:
+        field = "golden_vm" if case.plan.spec.golden_vm else "image.source.generalized_vm"
         yield case.error(
             f"there is no VM {vm.name} in resource group {vm.resource_group}",
-            "correct golden_vm in the spec, or create the VM",
+            f"correct {field} in the spec, or create the VM",
             case.az.vm(),
         )
 
@@ -47,10 +49,18 @@ def golden_vm_provisioned(case: Case) -> Iterator[Finding]:
 
 @check(needs=(Lookup.GOLDEN_VM,))
 def power_state(case: Case) -> Iterator[Finding]:
-    """Does the power state go with golden_vm.capture?"""
-    state, capture = case.vm.power_state, case.plan.golden_vm.capture
-    if state is PowerState.DEALLOCATED:
+    """Does the power state go with golden_vm.capture? A generalized VM has to be at rest."""
+    state, golden = case.vm.power_state, case.plan.spec.golden_vm
+    if state is PowerState.DEALLOCATED or (golden is None and state is PowerState.STOPPED):
         return
+    if golden is None:
+        yield case.error(
+            f"the VM is {state}",
+            "deallocate it (az vm deallocate): an image is made of a generalized VM at rest",
+            case.az.vm_status(),
+        )
+        return
+    capture = golden.capture
     if state in UNSETTLED:
         yield case.warning(
             f"the VM is {state}", "let it come to rest: the run copies its disks soon", case.az.vm_status()
@@ -69,10 +79,19 @@ def power_state(case: Case) -> Iterator[Finding]:
 @check(needs=(Lookup.GOLDEN_VM,))
 def generalized(case: Case) -> Iterator[Finding]:
     """Is there proof (Azure's flag) or an assertion (spec, tag) that the guest is generalized?"""
-    if case.vm.flagged_generalized:
+    golden = case.plan.spec.golden_vm
+    if case.vm.flagged_generalized or (golden and golden.generalize is Generalize.CLONE):
         return
-    if case.plan.golden_vm.generalized or case.vm.tags.get(GENERALIZED_TAG, "").casefold() == "true":
-        where = "golden_vm.generalized" if case.plan.golden_vm.generalized else f"the tag {GENERALIZED_TAG}=true"
+    if golden is None:
+        yield case.error(
+            "the VM is not flagged as generalized: no OSState/generalized",
+            "generalize the guest (Linux: waagent -deprovision+user, Windows: sysprep /generalize), deallocate the VM "
+            "and flag it: az vm generalize; it never starts again after that, so take golden_vm with generalize: clone "
+            "for a VM that is to live on",
+            case.az.vm_status(),
+        )
+    elif golden.generalized or case.vm.tags.get(GENERALIZED_TAG, "").casefold() == "true":
+        where = "golden_vm.generalized" if golden.generalized else f"the tag {GENERALIZED_TAG}=true"
         yield case.info(
             f"only {where} says that the guest is generalized",
             "nothing, if it is true: Azure cannot see into the guest, and nodes from other images end unusable",
@@ -82,8 +101,8 @@ def generalized(case: Case) -> Iterator[Finding]:
         yield case.error(
             "nothing says that the guest is generalized: no OSState/generalized, no assertion in spec or tag",
             "generalize the guest (Linux: waagent -deprovision+user, Windows: sysprep /generalize), then set "
-            f"golden_vm.generalized: true or the tag {GENERALIZED_TAG}=true; do not call az vm generalize, a VM so "
-            "flagged never starts again",
+            f"golden_vm.generalized: true or the tag {GENERALIZED_TAG}=true; or set golden_vm.generalize: clone, which "
+            "generalizes a copy; do not call az vm generalize, a VM so flagged never starts again",
             case.az.vm_status(),
         )
 
@@ -91,7 +110,8 @@ def generalized(case: Case) -> Iterator[Finding]:
 @check(needs=(Lookup.GOLDEN_VM,))
 def vm_extensions(case: Case) -> Iterator[Finding]:
     """Is the VM free of extensions, but for those in golden_vm.allowed_extensions?"""
-    allowed = {name.casefold() for name in case.plan.golden_vm.allowed_extensions}
+    golden = case.plan.spec.golden_vm
+    allowed = {name.casefold() for name in golden.allowed_extensions} if golden else set()
     if found := [name for name in case.vm.extensions if name.casefold() not in allowed]:
         yield case.error(
             f"extensions {', '.join(found)}",
@@ -114,24 +134,44 @@ def host_encryption(case: Case) -> Iterator[Finding]:
 
 @check(needs=(Lookup.GOLDEN_VM,))
 def security_type(case: Case) -> Iterator[Finding]:
-    """Is the security type Standard? A managed image can be made from no other."""
+    """Is the security type Standard or Trusted Launch? Images of confidential VMs need more than a run does."""
     kinds = {case.vm.security_type, *(disk.security_type for disk in case.vm.disks)}
-    if found := sorted(kind for kind in kinds if kind and kind.casefold() != "standard"):
+    known = {STANDARD.casefold(), TRUSTED_LAUNCH.casefold()}
+    if found := sorted(kind for kind in kinds if kind and kind.casefold() not in known):
         yield case.error(
             f"security type {', '.join(found)}",
-            "use a golden VM with security type Standard (az vm create --security-type Standard): Azure makes no "
-            "managed image from Trusted Launch or Confidential VMs",
+            "use a VM with security type Standard or TrustedLaunch (az vm create --security-type Standard)",
             case.az.vm("securityProfile.securityType"),
         )
 
 
 @check(needs=(Lookup.GOLDEN_VM,))
-def architecture(case: Case) -> Iterator[Finding]:
-    """Is the architecture x64? There are no managed images of another."""
-    if case.vm.architecture.casefold() != "x64":
+def managed_image_possible(case: Case) -> Iterator[Finding]:
+    """Does Azure make a managed image of the VM, where the spec wants one? Not of Trusted Launch, Arm64 and NVMe."""
+    why = case.captured.why_no_managed_image if case.captured else ""
+    legacy = case.plan.spec.image.publish is Publish.MANAGED_IMAGE
+    if legacy and (why or case.road is not Road.MANAGED_IMAGE):
         yield case.error(
+            f"publish: managed_image, but no managed image is made: {why or 'golden_vm.route is snapshots'}",
+            "use publish: gallery with a gallery and a definition, which takes the snapshots themselves"
+            + ("" if why else "; or set golden_vm.route: managed_image"),
+            case.az_captured,
+        )
+    elif why and case.road is Road.MANAGED_IMAGE:
+        yield case.error(
+            f"golden_vm.route: managed_image, but Azure makes no managed image of {why}",
+            "set golden_vm.route: auto, which makes the version from the snapshots themselves",
+            case.az_captured,
+        )
+
+
+@check(needs=(Lookup.GOLDEN_VM,))
+def architecture(case: Case) -> Iterator[Finding]:
+    """Is the architecture x64? Microsoft does not say how far Batch takes images of another."""
+    if case.vm.architecture.casefold() != "x64":
+        yield case.warning(
             f"architecture {case.vm.architecture}",
-            "use an x64 golden VM: managed images of Arm64 disks are not supported",
+            "make sure that pool.vm_size and pool.node_agent_sku are of that architecture, and keep the canary on",
             case.az.disk(case.vm.os_disk.id, "supportedCapabilities.architecture"),
         )
 
@@ -191,15 +231,15 @@ def one_region(case: Case) -> Iterator[Finding]:
         )
 
 
-@check(needs=(Lookup.GOLDEN_VM, Lookup.ACCOUNT))
+@check(needs=(Lookup.ACCOUNT,), building=True)
 def batch_region(case: Case) -> Iterator[Finding]:
     """Does the image reach the Batch account's region?"""
-    home, batch = case.vm.location, case.account.location
-    if home == batch:
+    if case.captured is None or case.captured.location == case.account.location:
         return
+    home, batch = case.captured.location, case.account.location
     if not case.to_gallery:
         yield case.error(
-            f"the golden VM is in {home}, the Batch account in {batch}",
+            f"the image is made in {home}, the Batch account is in {batch}",
             "use publish: gallery, which replicates; a pool takes a managed image from its own region only",
             case.az.account("location"),
         )
@@ -211,7 +251,7 @@ def batch_region(case: Case) -> Iterator[Finding]:
         )
     else:
         yield case.info(
-            f"the golden VM is in {home}, the Batch account in {batch}",
+            f"the image is made in {home}, the Batch account is in {batch}",
             "nothing: the image is replicated; it takes longer than in one region",
             case.az.account("location"),
         )

@@ -14,6 +14,7 @@ from golden_pools.rules.facts import SupportedImage, VmSize
 from golden_pools.rules.preflight.batch import NOTICE
 from golden_pools.rules.preflight.case import Case, Lookup, check
 from golden_pools.rules.preflight.findings import Finding
+from golden_pools.rules.source import System
 
 SLOTS_PER_CORE = 4
 MOST_SLOTS = 256
@@ -24,28 +25,28 @@ NODE_AGENT = (Lookup.ACCOUNT, Lookup.SUPPORTED_IMAGES)
 
 @dataclass(frozen=True)
 class _Traits:
-    """What a node has to boot: of the golden VM, or of the definition of a version that is there."""
+    """What a node has to boot: of the source, or of the definition of a version that is there."""
 
     os_type: str | None
     generation: str
     architecture: str
     controllers: str | None  # None: not known
+    trusted_launch: bool
 
 
 def _traits(case: Case) -> _Traits | None:
-    vm, definition = case.seen.golden_vm, case.seen.definition
-    if case.plan.builds_image and vm:
-        controllers = ",".join(vm.os_disk.controller_types) or vm.disk_controller
-        return _Traits(vm.os_disk.os_type or vm.os_type, vm.generation, vm.architecture, controllers)
-    if not case.plan.builds_image and definition:
-        features = {name.casefold(): value for name, value in definition.features.items()}
-        return _Traits(
-            definition.os_type,
-            definition.hyper_v_generation,
-            definition.architecture,
-            features.get("diskcontrollertypes"),
-        )
-    return None
+    definition = case.seen.definition
+    if (system := case.captured) is not None:
+        disk = case.seen.golden_vm.os_disk if case.seen.golden_vm else None
+        controllers = ",".join(disk.controller_types) if disk else ""
+        controllers = controllers or ("NVMe" if system.nvme else "SCSI")
+    elif not case.plan.builds_image and definition:
+        system, controllers = System.of_definition(definition), definition.disk_controllers
+    else:
+        return None
+    return _Traits(
+        system.os_type, system.generation, system.architecture, controllers or None, system.trusted_launch is True
+    )
 
 
 def _compute_size(case: Case) -> VmSize | None:
@@ -89,6 +90,18 @@ def vm_size_disk_controller(case: Case) -> Iterator[Finding]:
             f"{size.name} has {', '.join(size.disk_controllers)} disk controllers, the image boots from "
             f"{image.controllers}",
             "choose a pool.vm_size with the image's disk controller",
+            case.az.compute_size(case.account.location),
+        )
+
+
+@check(needs=COMPUTE_SIZE)
+def vm_size_trusted_launch(case: Case) -> Iterator[Finding]:
+    """Can the VM size do Trusted Launch, if the image needs it?"""
+    size, image = _compute_size(case), _traits(case)
+    if size and image and image.trusted_launch and not size.trusted_launch:
+        yield case.error(
+            f"{size.name} cannot do Trusted Launch, the image has security type TrustedLaunch",
+            "choose a pool.vm_size with Trusted Launch, or make the image of a VM with security type Standard",
             case.az.compute_size(case.account.location),
         )
 

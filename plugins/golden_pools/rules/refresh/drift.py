@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from golden_pools.rules.facts import Pool, PoolStartTask
 from golden_pools.rules.plan import RunPlan
+from golden_pools.spec.model import PoolSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class Wanted:
 
     :param vm_sizes: the size that is wanted first, then those that will do as well
     :param start_task: None: the pool should have none
+    :param trusted_launch: None: with or without, as the pool has it
     :param unknown_environment: names of environment variables of the start task whose values are not compared
     :param metadata: without what the runs themselves write
     """
@@ -45,16 +47,22 @@ class Wanted:
     public_addresses: bool
     identities: tuple[str, ...]
     start_task: PoolStartTask | None
+    trusted_launch: bool | None = None
     unknown_environment: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def wanted_by(plan: RunPlan) -> Wanted:
     """Return what a run wants its pool to be."""
-    pool, task, network = plan.spec.pool, plan.spec.pool.start_task, plan.spec.pool.network
+    return wanted_of(plan.spec, plan.image_id, trusted_launch=plan.trusted_launch)
+
+
+def wanted_of(spec: PoolSpec, image_id: str, *, trusted_launch: bool | None = None) -> Wanted:
+    """Return what a spec's pool is to be on an image."""
+    pool, task, network = spec.pool, spec.pool.start_task, spec.pool.network
     return Wanted(
-        image_id=plan.image_id,
-        vm_sizes=(pool.vm_size, *plan.spec.resize.other_vm_sizes),
+        image_id=image_id,
+        vm_sizes=(pool.vm_size, *spec.resize.other_vm_sizes),
         node_agent_sku=pool.node_agent_sku,
         task_slots_per_node=pool.task_slots_per_node,
         inter_node_communication=pool.inter_node_communication,
@@ -62,6 +70,7 @@ def wanted_by(plan: RunPlan) -> Wanted:
         public_addresses=network.public_addresses if network else True,
         identities=pool.identities,
         start_task=PoolStartTask(**task.model_dump()) if task else None,
+        trusted_launch=trusted_launch,
         metadata=pool.metadata,
     )
 
@@ -92,6 +101,8 @@ def differences(pool: Pool, wanted: Wanted) -> tuple[Change, ...]:
         "network.public_addresses": (str(pool.public_addresses), str(wanted.public_addresses)),
         "identities": (_joined(pool.identities), _joined(wanted.identities)),
     }
+    if wanted.trusted_launch is not None:
+        has_and_wants["trusted_launch"] = (str(pool.trusted_launch), str(wanted.trusted_launch))
     changes = [
         Change(field=field, is_=has, wanted=wants, needs_empty_pool=True)
         for field, (has, wants) in has_and_wants.items()

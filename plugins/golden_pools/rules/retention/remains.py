@@ -25,6 +25,7 @@ from golden_pools.rules.orphans import (
 from golden_pools.rules.retention.versions import FINAL_STATES
 from golden_pools.rules.retention.world import Action, Decision, Kind, World, folded, is_pinned, run_of
 from golden_pools.spec.image import Publish
+from golden_pools.spec.model import PoolSpec
 
 
 def image_decisions(world: World) -> Iterator[Decision]:
@@ -146,7 +147,7 @@ def canary_decisions(world: World) -> Iterator[Decision]:
         maker = names.get(pool.metadata.get(ALIAS, "").casefold())
         if maker is None or role_of(pool) is not Role.CANARY or run_of(pool.tags) is None:
             continue
-        if folded(pool.id).rpartition("/pools/")[0] != folded(account_id(world, maker)):
+        if folded(pool.id).rpartition("/pools/")[0] != folded(account_id(world.specs[maker])):
             continue
         if is_deleting(pool):
             action, why = Action.GOING, "it is being deleted"
@@ -159,9 +160,8 @@ def canary_decisions(world: World) -> Iterator[Decision]:
         yield _decision(world, Kind.CANARY, pool, maker, action, why)
 
 
-def account_id(world: World, name: str) -> str:
+def account_id(spec: PoolSpec) -> str:
     """Return the ARM id of a spec's Batch account."""
-    spec = world.specs[name]
     return (
         f"/subscriptions/{spec.subscription}/resourceGroups/{spec.pool.resource_group}"
         f"/providers/Microsoft.Batch/batchAccounts/{spec.pool.account}"

@@ -1,0 +1,238 @@
+"""The drift watch: look at everything once, then say what is new and what is gone. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import fields
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from golden_pools.errors import GoldenPoolsError
+from golden_pools.operators.base import now, pulled
+from golden_pools.rules.facts import BatchAccount
+from golden_pools.rules.watch import (
+    Finding,
+    Level,
+    Look,
+    News,
+    Seen,
+    Watched,
+    findings,
+    new_and_gone,
+    render,
+    versions_to_look_at,
+    watched,
+)
+from golden_pools.spec.loader import load_pools
+
+if TYPE_CHECKING:
+    import logging
+
+    from airflow.sdk import Asset, Context
+
+    from golden_pools.hooks.batch import BatchHook
+    from golden_pools.hooks.compute import ComputeHook
+    from golden_pools.hooks.inventory import InventoryHook
+    from golden_pools.spec.loader import Loaded
+
+STATE_KEY = "findings"
+"""Key of the asset's state store."""
+
+
+class WatchOperator(BaseOperator):
+    """Look at the pools, images and leftovers of all specs, and say what is not as it should be.
+
+    A look-up that fails is told as unknown, with its reason; the others go on.
+
+    :raises GoldenPoolsError: what the last look-up said, where not one succeeded
+    """
+
+    ui_color = "#fff3d6"
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return moment, findings and what is unknown."""
+        moment, loaded = now(), load_pools()
+        seen = observe(loaded, moment)
+        found = findings(seen)
+        self.log.info("%d finding(s) about %d spec(s)", len(found), len(seen.watched))
+        if found:
+            self.log.info("Drift:\n%s", render(found))
+        for key, why in seen.unknown.items():
+            self.log.warning("Unknown: %s: %s", key, why)
+        return {
+            "at": moment.isoformat(),
+            "findings": [finding.to_dict() for finding in found],
+            "unknown": dict(seen.unknown),
+        }
+
+
+class AlertOperator(BaseOperator):
+    """Hand over what a look changed: each new finding once, and once more when it is gone.
+
+    What was known before stands in the state store of the asset, which outlives runs. A try that is repeated after the
+    state was written hands over the same news again: rather twice than never.
+
+    :param watch_task_id: task whose XCom holds the look
+    :param asset: an outlet of this task; its event carries ``new``, ``gone``, ``findings`` and ``unknown``
+    """
+
+    ui_color = "#eef2f7"
+
+    def __init__(self, *, watch_task_id: str, asset: Asset, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.watch_task_id = watch_task_id
+        self.asset = asset
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return what is new and what is gone."""
+        look = pulled(context, self.watch_task_id)
+        news = self._news(context["asset_state_store"][self.asset], look)
+        tell(self.log, news)
+        told = {
+            "new": [finding.to_dict() for finding in news.new],
+            "gone": [finding.to_dict() for finding in news.gone],
+        }
+        context["outlet_events"][self.asset].extra = {**told, "findings": look["findings"], "unknown": look["unknown"]}
+        return told
+
+    def _news(self, store: Any, look: Mapping[str, Any]) -> News:
+        kept = store.get(STATE_KEY)
+        state: Mapping[str, Any] = kept if isinstance(kept, Mapping) else {}
+        known = _read(state.get("known", ()))
+        if state.get("at") == look["at"]:  # this very look was handed over, or was about to be
+            new = set(state["new"])
+            return News(
+                new=tuple(finding for finding in known if finding.id in new), gone=_read(state["gone"]), known=known
+            )
+        news = new_and_gone(known, _read(look["findings"]), look["unknown"])
+        store.set(
+            STATE_KEY,
+            {
+                "at": look["at"],
+                "known": [finding.to_dict() for finding in news.known],
+                "new": [finding.id for finding in news.new],
+                "gone": [finding.to_dict() for finding in news.gone],
+            },
+        )
+        return news
+
+
+def tell(log: logging.Logger, news: News) -> None:
+    """Write one line per new finding, at its own level, and one per finding that is gone."""
+    tellers = {Level.ERROR: log.error, Level.WARNING: log.warning, Level.INFO: log.info}
+    for finding in news.new:
+        tellers[finding.level]("New: %s: %s. What to do: %s", finding.check, finding.seen, finding.advice)
+    for finding in news.gone:
+        log.info("Gone: %s: %s", finding.check, finding.seen)
+    if not (news.new or news.gone):
+        log.info("Nothing is new and nothing is gone; %d finding(s) known", len(news.known))
+
+
+def _read(values: Iterable[Mapping[str, Any]]) -> tuple[Finding, ...]:
+    return tuple(Finding.of(value) for value in values)
+
+
+def observe(loaded: Loaded, moment: datetime) -> Seen:
+    """Ask Azure everything that the checks look at, each thing once."""
+    specs = tuple(watched(loaded.specs))
+    unread = tuple(path.stem for path in loaded.faults)
+    with ExitStack() as hooks:
+        return _Observer(specs, unread, moment, hooks).look()
+
+
+class _Observer:
+    """One look. Answers are kept by what they are about, so that no question is asked twice."""
+
+    def __init__(self, specs: tuple[Watched, ...], unread: tuple[str, ...], moment: datetime, hooks: ExitStack) -> None:
+        self._specs, self._unread, self._moment = specs, unread, moment
+        self._stack = hooks
+        self._hooks: dict[tuple[str, str], tuple[ComputeHook, BatchHook, InventoryHook]] = {}
+        self._asked: set[str] = set()
+        self._unknown = {Look.SPEC.of(name): "its file has faults: see pool_spec_check" for name in unread}
+        self._failures: list[GoldenPoolsError] = []
+        self._seen: dict[str, dict[str, Any]] = {
+            field.name: {} for field in fields(Seen) if field.name not in ("now", "watched", "unread", "unknown")
+        }
+
+    def look(self) -> Seen:
+        """Ask, account by account, then about images, then about leftovers."""
+        for one in self._specs:
+            self._account(one)
+            self._definition(one)
+            self._leftovers(one)
+        self._replication()
+        if self._failures and len(self._failures) == len(self._asked):
+            raise self._failures[-1]
+        return self._so_far()
+
+    def _so_far(self) -> Seen:
+        return Seen(
+            now=self._moment, watched=self._specs, unread=self._unread, unknown=dict(self._unknown), **self._seen
+        )
+
+    def _hooks_of(self, one: Watched) -> tuple[ComputeHook, BatchHook, InventoryHook]:
+        from golden_pools.hooks.batch import BatchHook
+        from golden_pools.hooks.compute import ComputeHook
+        from golden_pools.hooks.inventory import InventoryHook
+
+        login = one.spec.connection, one.spec.subscription
+        if login not in self._hooks:
+            enter = self._stack.enter_context
+            self._hooks[login] = (
+                enter(ComputeHook(*login, read_only=True)),
+                enter(BatchHook(*login, read_only=True)),
+                enter(InventoryHook(*login, read_only=True)),
+            )
+        return self._hooks[login]
+
+    def _ask(self, look: Look, about: str, into: str, question: Callable[[], Any]) -> Any:
+        """Return the answer, from Azure or from before; None where Azure did not give it."""
+        folded, key = about.casefold(), look.of(about)
+        if key not in self._asked:
+            self._asked.add(key)
+            try:
+                self._seen[into][folded] = question()
+            except GoldenPoolsError as error:
+                self._failures.append(error)
+                self._unknown[key] = error.answer or str(error)
+        return self._seen[into].get(folded)
+
+    def _account(self, one: Watched) -> None:
+        _, batch, _ = self._hooks_of(one)
+        group, name, id_ = one.spec.pool.resource_group, one.spec.pool.account, one.account_id
+        account: BatchAccount | None = self._ask(Look.ACCOUNT, id_, "accounts", lambda: batch.account(group, name))
+        self._ask(Look.POOLS, id_, "pools", lambda: tuple(batch.pools(group, name)))
+        self._ask(Look.NODES, id_, "nodes", lambda: batch.node_counts(group, name))
+        self._ask(Look.SUPPORTED_IMAGES, id_, "supported_images", lambda: tuple(batch.supported_images(group, name)))
+        if account is not None:
+            location = account.location
+            self._ask(Look.VM_SIZES, location, "vm_sizes", lambda: batch.vm_sizes(location))
+
+    def _definition(self, one: Watched) -> None:
+        definition = one.definition
+        if definition is not None:
+            inventory = self._hooks_of(one)[2]
+            self._ask(Look.VERSIONS, definition, "versions", lambda: tuple(inventory.versions(definition)))
+
+    def _leftovers(self, one: Watched) -> None:
+        if (group_id := one.image_group) is None:
+            return
+        inventory, group = self._hooks_of(one)[2], group_id.rpartition("/")[2]
+        self._ask(Look.SNAPSHOTS, group_id, "snapshots", lambda: tuple(inventory.snapshots(group)))
+        self._ask(Look.MANAGED_IMAGES, group_id, "managed_images", lambda: tuple(inventory.managed_images(group)))
+        self._ask(Look.DISKS, group_id, "disks", lambda: tuple(inventory.disks(group)))
+        self._ask(Look.VMS, group_id, "vms", lambda: tuple(inventory.vms(group)))
+
+    def _replication(self) -> None:
+        """Ask for the replication of the versions that matter, with the login of a spec that lives on them."""
+        by_definition = {one.definition.casefold(): one for one in self._specs if one.definition}
+        for version_id in sorted(versions_to_look_at(self._so_far())):
+            compute = self._hooks_of(by_definition[version_id.partition("/versions/")[0]])[0]
+            question = partial(compute.image_version, version_id)
+            found = self._ask(Look.VERSION, version_id, "replicated", question)
+            if found is None:  # refused, or deleted since the list was read
+                self._seen["replicated"].pop(version_id, None)
