@@ -42,7 +42,7 @@ with DAG(
     },
     default_args={**DEFAULT_ARGS, "owner": "golden-pools"},
     tags=["golden-pools"],
-):
+) as dag:
     report = ReportRetentionOperator(
         task_id="report",
         asset=retention_asset(),

@@ -253,7 +253,7 @@ class ComputeHook(AzureHook):
         self,
         version_id: str,
         *,
-        tags: Mapping[str, str | None],
+        tags: Mapping[str, str],
         exclude_from_latest: bool,
         end_of_life: datetime | Keep | None = Keep.AS_IT_IS,
     ) -> PendingOperation | None:
@@ -263,7 +263,7 @@ class ComputeHook(AzureHook):
         storage profile has to be there and never changes: it is sent empty, as Microsoft's own example does
         ("Gallery Image Versions - Update", without source id), since what the version was made from may be gone.
 
-        :param tags: those to set; None takes one away
+        :param tags: those to set; none is ever taken away, since it is not documented whether an update could
         :param end_of_life: when it is of no more use; None takes the date away
         :raises AzureRefusedError: there is no such version, among others
         """
@@ -273,7 +273,7 @@ class ComputeHook(AzureHook):
         with azure_errors("Could not read the image version", version_id):
             found = client.get(*where).as_dict()
         present, profile = found.get("tags") or {}, found["properties"]["publishingProfile"]
-        wanted = {name: value for name, value in {**present, **tags}.items() if value is not None}
+        wanted = {**present, **tags}
         ends = {} if end_of_life is Keep.AS_IT_IS else {"endOfLifeDate": end_of_life and end_of_life.isoformat()}
         is_excluded = bool(profile.get("excludeFromLatest")) is exclude_from_latest
         if wanted == present and is_excluded and (not ends or _moment(profile) == end_of_life):

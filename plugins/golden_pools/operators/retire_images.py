@@ -230,7 +230,7 @@ class CarryOutOperator(RetentionOperator):
             version = next(version for version in world.versions if version.id == one.id)
             return hook.mark_version(
                 one.id,
-                tags={RETIRED_TAG: None},
+                tags={RETIRED_TAG: ""},
                 exclude_from_latest=not is_marked(version.tags, ImageVerdict.GOOD),
                 end_of_life=None,
             )

@@ -46,7 +46,8 @@ PIN_TAG = "golden-pools-pin"
 """Tag of anything that a run made, with any value: retention leaves it alone."""
 
 RETIRED_TAG = "golden-pools-retired"
-"""Tag of an image version that nothing needs any more: since when, ISO 8601. It is deleted some days later."""
+"""Tag of an image version that nothing needs any more: since when, ISO 8601, and why. It is deleted some days later; empty:
+it was needed again."""
 
 LONGEST_TAG = 256
 """Characters of a tag's value ("Use tags to organize your Azure resources")."""

@@ -135,7 +135,7 @@ def _step(world: World, policy: Policy, version: ImageVersion, kept: str) -> tup
     if state not in FINAL_STATES:
         return Action.KEEP, f"something is done with it: {state or 'no state'}"
     if kept:
-        return (Action.RESTORE if RETIRED_TAG in version.tags else Action.KEEP), kept
+        return (Action.RESTORE if version.tags.get(RETIRED_TAG) else Action.KEEP), kept
     if state == "Failed" and not is_good:
         # A mark would make Azure replicate it once more.
         return Action.DELETE, "its replication failed, and no pool is on it"
