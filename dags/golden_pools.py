@@ -24,6 +24,7 @@ from golden_pools.forms import node_counts
 from golden_pools.operators.announce import AnnounceImageOperator
 from golden_pools.operators.base import PLAN_TASK_ID, PREFLIGHT_TASK_ID, SOURCE_TASK_ID
 from golden_pools.operators.canary import CanaryPoolOperator, MarkImageOperator, RemoveCanaryOperator
+from golden_pools.operators.clone import CloneVmOperator, GeneralizeCloneOperator, RemoveCloneOperator
 from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
@@ -33,6 +34,7 @@ from golden_pools.operators.plan import PlanRunOperator
 from golden_pools.operators.preflight import PreflightOperator
 from golden_pools.operators.probe import ProbeOperator
 from golden_pools.operators.refresh import RefreshPoolOperator
+from golden_pools.operators.replicate import ReplicateVersionOperator
 from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.operators.retirement import TriggerRetirementOperator
 from golden_pools.operators.rollback import ReportRollbackOperator, RestorePoolOperator
@@ -42,6 +44,7 @@ from golden_pools.retries import DEFAULT_ARGS
 from golden_pools.rules.plan import REFRESH_DAG_PREFIX, refresh_dag_id
 from golden_pools.spec.loader import load_one, load_pools
 from golden_pools.spec.model import PoolSpec, Strategy
+from golden_pools.spec.source import Generalize
 
 
 def trigger_form(spec: PoolSpec) -> dict[str, Param]:
@@ -59,6 +62,12 @@ def trigger_form(spec: PoolSpec) -> dict[str, Param]:
             type=["null", "string"],
             title="Use this image version instead of building",
             description="`Major.Minor.Patch` of the spec's own definition, or the full ARM id of a version.",
+        ),
+        "force_rebuild": Param(
+            default=False,
+            type="boolean",
+            title="Build anew",
+            description="Make a new image though nothing has changed.",
         ),
         "force": Param(
             default=False,
@@ -110,10 +119,16 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
     ) as dag:
         plan = PlanRunOperator(task_id=PLAN_TASK_ID, pool_name=pool, doc_md="Spec and form become the run plan.")
         source = ResolveSourceOperator(
-            task_id=SOURCE_TASK_ID, doc_md="What the image is made from, and whether this run makes one. Reads only."
+            task_id=SOURCE_TASK_ID,
+            image=image,
+            inlets=[image],
+            doc_md="What the image is made from, and whether this run makes one. Reads only.",
         )
         preflight = PreflightOperator(
-            task_id=PREFLIGHT_TASK_ID, doc_md="Reads only. All findings at once; errors stop here."
+            task_id=PREFLIGHT_TASK_ID,
+            image=image,
+            inlets=[image],
+            doc_md="Reads only. All findings at once; errors stop here.",
         )
 
         chain(plan, source, preflight)
@@ -142,6 +157,12 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             ).as_teardown(on_failure_fail_dagrun=False)
             chain(canary, probe, [bad, remove])
             canary >> bad
+
+        replicate = ReplicateVersionOperator(
+            task_id="replicate",
+            trigger_rule=TriggerRule.NONE_FAILED,
+            doc_md="The version gets to the spec's other regions while the pool moves; a failed region is asked again.",
+        )
 
         with TaskGroup("pool", tooltip="Image version to nodes"):
             refresh = RefreshPoolOperator(
@@ -192,7 +213,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
                 record_task_id=record.task_id,
                 asset=image,
                 outlets=[image],
-                doc_md="Only when the version has become good: the event of the image's asset, for followers.",
+                doc_md="Only when the version has become good: `latest` may mean it, followers get the event.",
             )
             pool_stages: list[BaseOperator] = [refresh, resize, nodes, probe_pool, switch]
             chain(*pool_stages, record, [announce, retire])
@@ -230,7 +251,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             chain(restore, regrow, report)
 
         (publish or preflight) >> canary
-        probe >> refresh
+        probe >> [replicate, refresh]
     return dag
 
 
@@ -238,21 +259,44 @@ def image_group(spec: PoolSpec, before: BaseOperator) -> BaseOperator:
     """Add what the spec's source needs to become an image version, after the task ``before``; returns its last task."""
     with TaskGroup("image", tooltip=f"{source_in_words(spec)} to image version"):
         snapshot = snapshot_stages(before) if spec.golden_vm else None
-        captured = snapshot or before
+        captured, clone = snapshot or before, None
+        if snapshot and spec.golden_vm and spec.golden_vm.generalize is Generalize.CLONE:
+            captured = clone = clone_stages(snapshot)
         managed_image = CreateManagedImageOperator(
             task_id="managed_image",
             snapshot_task_id=snapshot.task_id if snapshot else None,
+            clone_task_id=clone.task_id if clone else None,
             doc_md="Skipped where Azure makes none (Trusted Launch, Arm64, NVMe), or one is there.",
         )
         publish = PublishImageVersionOperator(
             task_id="publish",
             image_task_id=managed_image.task_id,
             snapshot_task_id=snapshot.task_id if snapshot else None,
+            clone_task_id=clone.task_id if clone else None,
             trigger_rule=TriggerRule.NONE_FAILED,
-            doc_md="Version in the Compute Gallery, replicated to every region of the spec.",
+            doc_md="Version in the Compute Gallery, in its own region and the pool's.",
         )
         chain(captured, managed_image, publish)
+        if clone:
+            remove = RemoveCloneOperator(
+                task_id="remove_clone", doc_md="Whatever happened: VM, network card and disks of the clone go."
+            ).as_teardown(on_failure_fail_dagrun=False)
+            publish >> remove
     return publish
+
+
+def clone_stages(snapshot: BaseOperator) -> BaseOperator:
+    """Add the throwaway VM that is generalized for the golden VM; returns the task whose XCom is its ARM id."""
+    clone_vm = CloneVmOperator(
+        task_id="clone_vm", snapshot_task_id=snapshot.task_id, doc_md="A throwaway VM from the snapshots."
+    )
+    generalize = GeneralizeCloneOperator(
+        task_id="generalize_clone",
+        clone_task_id=clone_vm.task_id,
+        doc_md="Script in the guest, deallocate, flag: on the throwaway VM, never on the golden one.",
+    )
+    chain(snapshot, clone_vm, generalize)
+    return generalize
 
 
 def snapshot_stages(before: BaseOperator) -> BaseOperator:

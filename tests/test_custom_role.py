@@ -56,3 +56,10 @@ def test_jobs_are_data(role: dict[str, Any]) -> None:
 def test_the_golden_vm_is_never_generalized(role: dict[str, Any]) -> None:
     assert "Microsoft.Compute/virtualMachines/generalize/action" not in role["Actions"]
     assert "Microsoft.Compute/virtualMachines/write" not in role["Actions"]
+
+
+def test_vms_are_generalized_in_the_images_resource_group_alone() -> None:
+    """Pitfall 18: the golden VM lies elsewhere, so no run can flag or delete it."""
+    clone = json.loads((ROOT / "docs" / "custom-role-clone.json").read_text(encoding="utf-8"))
+    assert clone["AssignableScopes"] == ["/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/images"]
+    assert [action for action in clone["Actions"] if not ACTION.fullmatch(action)] == []

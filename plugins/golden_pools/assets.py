@@ -10,7 +10,10 @@ from golden_pools.spec.model import PoolSpec
 
 def image_asset(spec: PoolSpec) -> Asset:
     """Return the asset of the spec's image: an event says that there is a new version."""
-    image = spec.image
+    image, existing = spec.image, spec.image.source.image_version
+    if existing is not None:
+        gallery, definition = existing.id.partition("/versions/")[0].split("/")[-3::2]
+        return Asset(name=f"golden-image/{gallery}/{definition}", group="golden-images")
     where = image.gallery if image.publish is Publish.GALLERY else image.resource_group
     return Asset(name=f"golden-image/{where}/{image.definition or 'managed-image'}", group="golden-images")
 

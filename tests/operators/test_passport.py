@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk import Asset
 from golden_pools.errors import AzureRefusedError
+from golden_pools.operators.announce import AnnounceImageOperator
 from golden_pools.operators.passport import RecordPassportOperator
 from golden_pools.rules.plan import ImageVerdict, verdict_tags
 from golden_pools.spec.model import PoolSpec
@@ -15,6 +16,10 @@ from golden_pools.spec.model import PoolSpec
 from tests.operators.conftest import DEFINITION, NEW, Cloud, Run
 
 PROBES = [{"probe": "default-temp-drive", "outcome": "passed", "seen": "exit code 0"}]
+
+
+def announce() -> AnnounceImageOperator:
+    return AnnounceImageOperator(task_id="announce", record_task_id="record", asset=Asset(name="image"))
 
 
 def record() -> RecordPassportOperator:
@@ -57,23 +62,27 @@ def version(cloud: Cloud) -> tuple[dict[str, str], bool]:
     return found.get("tags", {}), bool(found["properties"]["publishingProfile"].get("excludeFromLatest"))
 
 
-def test_a_version_of_ours_is_marked_good_and_may_be_latest(cloud: Cloud, make_run: Callable[..., Run]) -> None:
+def test_a_version_of_ours_is_marked_good_and_then_may_be_latest(cloud: Cloud, make_run: Callable[..., Run]) -> None:
     run = make_run(**{"golden-pools-run": "manual__1"})
     run.do(record())
     tags, excluded = version(cloud)
-    assert not excluded
+    assert excluded
+    run.do(announce())
+    assert version(cloud) == (tags, False)
     assert tags == {
         "golden-pools-run": "manual__1",
         "golden-pools-verdict": "good",
         "golden-pools-why": "pool small-b runs on it",
     }
-    assert run.deferrals == ["OperationsTrigger"]
+    assert run.deferrals == ["OperationsTrigger"], "tags alone are there at once"
 
 
 def test_a_version_that_somebody_else_made_stays_as_excluded_as_it_is(
     cloud: Cloud, make_run: Callable[..., Run]
 ) -> None:
-    make_run().do(record())
+    run = make_run()
+    run.do(record())
+    run.do(announce())
     tags, excluded = version(cloud)
     assert excluded
     assert tags["golden-pools-verdict"] == "good"
@@ -131,3 +140,33 @@ def test_plan_only_records_nothing(cloud: Cloud, make_run: Callable[..., Run]) -
     dry = Run(make_run().spec, conf={"image_version": NEW, "plan_only": True})
     assert dry.do(record()).startswith("skipped: plan only")
     assert cloud.writes() == []
+
+
+def test_the_passport_says_which_run_it_was_and_how_long_its_stages_took(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://localhost:8080/")
+    run = make_run()
+    told = run.do(record())["run"]
+    assert told["link"] == "http://localhost:8080/dags/golden_pool_small/runs/manual__1"
+    assert told["stages"]["refresh"] == 61.5
+    assert "skipped" not in told["stages"]
+    assert told["params"]["image_version"] == NEW
+
+
+def test_the_moment_of_a_pool_is_that_of_the_first_try(
+    make_run: Callable[..., Run], later: Callable[..., None]
+) -> None:
+    run = make_run()
+    first = run.do(record())
+    later(hours=1)
+    assert run.do(record())["pools"][0]["since"] == first["pools"][0]["since"]
+
+
+def test_a_proved_version_is_current(make_run: Callable[..., Run]) -> None:
+    passport = make_run().do(record())
+    assert (passport["became"], passport["why"]) == ("current", "pool small-b runs on it")
+
+
+def test_an_airflow_without_an_address_gives_no_link(make_run: Callable[..., Run]) -> None:
+    assert make_run().do(record())["run"]["link"] is None

@@ -190,3 +190,21 @@ def test_the_role_allows_what_runs_do_and_nothing_else(nights: Nights, role: Map
     assert nights.rights - on_jobs - actions == set()
     assert on_jobs == data_actions
     assert actions - nights.rights == OF_LINKED_RESOURCES
+
+
+def test_a_second_role_allows_clones_and_nothing_else(nights: Nights, role: Mapping[str, Any]) -> None:
+    subnet = f"/subscriptions/{nights.cloud.subscription}/resourceGroups/golden/providers/Microsoft.Network"
+    clone = {"subnet_id": f"{subnet}/virtualNetworks/golden-net/subnets/builders"}
+    nights.cloud.fault(method="PUT", path="/virtualMachines/clone-", status=400, code="BadRequest", count=1)
+    assert not nights.night(
+        "in_place", golden_vm={"generalize": "clone", "clone": clone}
+    ).succeeded  # parts are deleted
+    nights.virtual.sleep(3600)
+    assert nights.night("in_place", golden_vm={"generalize": "clone", "clone": clone}).succeeded
+
+    of_clones = json.loads((ROOT / "docs" / "custom-role-clone.json").read_text(encoding="utf-8"))
+    actions = {action.lower() for action in of_clones["Actions"]}
+    needed = {right for right in nights.rights if "/jobs" not in right}
+
+    assert needed - actions - {action.lower() for action in role["Actions"]} == set()
+    assert actions - nights.rights == {"microsoft.network/networkinterfaces/join/action"}

@@ -15,7 +15,18 @@ from golden_pools.spec.model import PoolSpec
 from tests.operators.conftest import Cloud, Run, fire, kill_at_write, left_running, reborn
 from tests.operators.test_whole_run import stages
 
-WRITERS = ("stop", "snapshot", "start", "managed_image", "publish", "refresh", "resize", "record")
+WRITERS = (
+    "stop",
+    "snapshot",
+    "start",
+    "managed_image",
+    "publish",
+    "replicate",
+    "refresh",
+    "resize",
+    "record",
+    "announce",
+)
 
 
 UNDISTURBED = [
@@ -27,8 +38,10 @@ UNDISTURBED = [
     "PUT images/small-20261122T020005",
     "PUT galleries/golden_gallery/images/small",
     "PUT galleries/golden_gallery/images/small/versions/2026.1122.20005",
+    "PATCH galleries/golden_gallery/images/small/versions/2026.1122.20005",
     "PUT batchAccounts/goldenbatch/pools/small",
     "PATCH batchAccounts/goldenbatch/pools/small",
+    "PATCH galleries/golden_gallery/images/small/versions/2026.1122.20005",
     "PATCH galleries/golden_gallery/images/small/versions/2026.1122.20005",
 ]
 

@@ -10,6 +10,7 @@ from golden_pools.operators.image import CreateManagedImageOperator
 from golden_pools.operators.passport import RecordPassportOperator
 from golden_pools.operators.preflight import PreflightOperator
 from golden_pools.operators.refresh import RefreshPoolOperator
+from golden_pools.operators.replicate import ReplicateVersionOperator
 from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.operators.source import ResolveSourceOperator
 from golden_pools.sensors.pools import PoolNodesSensor
@@ -32,6 +33,7 @@ def stages(run: Run) -> dict[str, object]:
         "publish": PublishImageVersionOperator(
             task_id="publish", snapshot_task_id="snapshot", image_task_id="managed_image"
         ),
+        "replicate": ReplicateVersionOperator(task_id="replicate"),
         "refresh": RefreshPoolOperator(task_id="refresh"),
         "resize": ResizePoolOperator(task_id="resize"),
         "nodes": PoolNodesSensor(

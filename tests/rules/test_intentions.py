@@ -10,7 +10,17 @@ from golden_pools.rules.family import candidate_name
 from golden_pools.rules.intentions import intentions
 from golden_pools.rules.plan import RunPlan
 
-from tests.rules.build import DEFINITION_ID, VERSION_ID, observations, plan, pool, version
+from tests.rules.build import (
+    DEFINITION_ID,
+    SUBSCRIPTION,
+    VERSION_ID,
+    from_source,
+    golden_vm,
+    observations,
+    plan,
+    pool,
+    version,
+)
 
 NEW_ID = f"{DEFINITION_ID}/versions/2026.1122.41500"
 SECOND = candidate_name("small", NEW_ID)
@@ -118,3 +128,39 @@ def test_probes_of_the_pool_are_told() -> None:
     assert said(run(probe_pool=True), pool(image_id=NEW_ID, metadata=CURRENT)) == [
         ("probe", "run the probes on the nodes", "small")
     ]
+
+
+def of_image(run: RunPlan, **seen: Any) -> list[tuple[str, str]]:
+    """Return stage and action of each intention up to the version."""
+    return [(action.stage, action.does) for action in intentions(run, observations(**seen)) if action.stage in STAGES]
+
+
+STAGES = ("snapshot", "clone_vm", "generalize_clone", "managed_image", "publish", "remove_clone")
+COPIES = [("snapshot", f"create, a copy of disk {name}") for name in ("os", "data-0", "data-1")]
+PUBLISHED = "replicas: 1 in westeurope"
+
+
+def test_what_azure_makes_no_managed_image_of_is_said_to_go_by_snapshots() -> None:
+    assert of_image(plan(), golden_vm=golden_vm(security_type="TrustedLaunch"), definition=None) == [
+        *COPIES,
+        ("publish", "create: Linux, generation V2, generalized, SecurityType TrustedLaunch"),
+        ("publish", f"create, from 3 snapshots, {PUBLISHED}"),
+    ]
+
+
+def test_a_clone_is_said_to_come_and_go() -> None:
+    network = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/golden/providers/Microsoft.Network"
+    clone = {"subnet_id": f"{network}/virtualNetworks/net/subnets/builders"}
+    assert of_image(plan(golden_vm={"generalize": "clone", "clone": clone})) == [
+        *COPIES,
+        ("clone_vm", "create, from 3 snapshots"),
+        ("generalize_clone", "generalize by a script, deallocate, flag as generalized"),
+        ("managed_image", "create, from the clone"),
+        ("publish", f"create, {PUBLISHED}"),
+        ("remove_clone", "delete, with its disks and network card"),
+    ]
+
+
+def test_a_generalized_vm_is_said_to_be_captured_as_it_is() -> None:
+    run = from_source(generalized_vm={"resource_group": "golden", "name": "build-vm"})
+    assert of_image(run) == [("managed_image", "create, from a test"), ("publish", f"create, {PUBLISHED}")]

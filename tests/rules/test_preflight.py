@@ -26,6 +26,7 @@ from golden_pools.rules.preflight import (
     preflight,
     render,
 )
+from golden_pools.rules.source import ImageSource
 from golden_pools.spec.model import Targets
 
 from tests.rules.build import (
@@ -33,6 +34,7 @@ from tests.rules.build import (
     DIRECT,
     NOW,
     OTHER_SUBSCRIPTION,
+    SUBSCRIPTION,
     VERSION_ID,
     account,
     definition,
@@ -93,7 +95,16 @@ BLOB = from_source(
         "generation": "V2",
     }
 )
-SUBNET = f"{COMPUTE.partition('/providers/')[0]}/providers/Microsoft.Network/virtualNetworks/net/subnets/builders"
+
+
+def cloned(vm_size: str = "Standard_D2s_v5", subscription: str = SUBSCRIPTION) -> dict[str, Any]:
+    """Return the golden VM of a spec that generalizes a clone."""
+    network = f"/subscriptions/{subscription}/resourceGroups/golden/providers/Microsoft.Network"
+    clone = {"subnet_id": f"{network}/virtualNetworks/net/subnets/builders", "vm_size": vm_size}
+    return {"generalize": "clone", "clone": clone}
+
+
+CLONED = plan(golden_vm=cloned())
 BLUE_GREEN = plan(refresh={"strategy": "blue_green"})
 SPOT = plan(pool={"targets": {"spot": 5}})
 LEGACY_LARGE = plan(image=DIRECT, pool={"targets": {"dedicated": 2001}})
@@ -165,6 +176,26 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
     ("power-state", CAPTURE, vm(power_state=PowerState.RUNNING), ERROR, "running"),
     ("generalized", CAPTURE, vm(flagged_generalized=False), ERROR, "not flagged as generalized"),
     ("vm-extensions", CAPTURE, vm(extensions=("CustomScript",)), ERROR, "CustomScript"),
+    ("page-blobs-unseen", BLOB, observations(), INFO, "the spec says Linux, generation V2, generalized"),
+    ("clone-of-a-generalized-vm", CLONED, vm(), ERROR, "flagged as generalized already"),
+    ("clone-subnet", plan(golden_vm=cloned(subscription=OTHER_SUBSCRIPTION)), observations(), ERROR, "subnet_id is"),
+    ("clone-vm-size", plan(golden_vm=cloned("Standard_None")), observations(), ERROR, "does not offer it"),
+    ("clone-vm-size", CLONED, sizes(generations=("V1",)), ERROR, "it boots V1"),
+    ("clone-vm-size", CLONED, sizes(architecture="Arm64"), ERROR, "it is Arm64"),
+    (
+        "clone-vm-size",
+        CLONED,
+        replace(vm(security_type="TrustedLaunch"), vm_sizes=sizes(trusted_launch=False).vm_sizes),
+        ERROR,
+        "it cannot do Trusted Launch",
+    ),
+    (
+        "clone-vm-size",
+        CLONED,
+        replace(vm(disk_controller="NVMe"), vm_sizes=sizes(disk_controllers=("SCSI",)).vm_sizes),
+        ERROR,
+        "no NVMe disk controller",
+    ),
     ("definition-fits", BLOB, observations(definition=definition(hyper_v_generation="V1")), ERROR, "is V1"),
     ("batch-region", BLOB, batch(location="northeurope"), ERROR, "the image goes to westeurope"),
     ("vm-size-generation", BLOB, sizes(generations=("V1",)), ERROR, "the image is V2"),
@@ -308,10 +339,19 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
         "1 replica(s) in westeurope for 700 nodes",
     ),
     (
+        "source-warning",
+        plan(version=VERSION_ID).model_copy(
+            update={"source": ImageSource(builds=False, reason="stopped", warning="3 builds in a row have failed")}
+        ),
+        observations(),
+        WARNING,
+        "3 builds in a row",
+    ),
+    (
         "version-subscription",
         plan(version=VERSION_ID.replace(spec().subscription, OTHER_SUBSCRIPTION)),
         observations(),
-        ERROR,
+        INFO,
         OTHER_SUBSCRIPTION,
     ),
     ("account-exists", BUILD, observations(account=None), ERROR, "no Batch account goldenbatch"),
@@ -686,9 +726,7 @@ def test_what_no_managed_image_is_made_of_goes_by_snapshots(seen: Observations) 
 
 def test_a_clone_needs_no_word_about_the_golden_vms_guest() -> None:
     """Pitfall 18: nobody is sent to generalize the golden VM."""
-    clone = {"subnet_id": SUBNET}
-
-    found = preflight(plan(golden_vm={"generalize": "clone", "clone": clone}), vm(flagged_generalized=False), NOW)
+    found = preflight(CLONED, vm(flagged_generalized=False), NOW)
 
     assert "generalized" not in {finding.check for finding in found}
 

@@ -98,7 +98,7 @@ def test_without_the_operation_the_regions_say_what_failed(cloud: Cloud) -> None
     error = failure(trigger(cloud, None))
     assert error.what == "The image version could not be built or replicated"
     assert "westeurope Failed" in error.answer
-    assert "clear the publish task" in error.advice
+    assert "clear the task" in error.advice
 
 
 def test_a_version_that_was_deleted_meanwhile(cloud: Cloud, begun: dict[str, Any]) -> None:

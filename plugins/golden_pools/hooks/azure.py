@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from azure.mgmt.batch import BatchManagementClient
     from azure.mgmt.batch.aio import BatchManagementClient as AsyncBatchManagementClient
     from azure.mgmt.compute import ComputeManagementClient
-    from azure.mgmt.core import AsyncARMPipelineClient
+    from azure.mgmt.core import ARMPipelineClient, AsyncARMPipelineClient
 
 ARM_REQUEST_ID = "x-ms-client-request-id"
 BATCH_REQUEST_ID = "client-request-id"
@@ -125,6 +125,16 @@ class AzureHook(_Clients):
                 subscription_id=subscription,
                 base_url=self.connection.arm_endpoint,
                 **self._arm_options(self.connection),
+            )
+        return client
+
+    def arm_client(self) -> ARMPipelineClient:
+        """Return a bare ARM client, for the few calls to services whose SDK is not worth having."""
+        if (client := self._clients.get("arm")) is None:
+            from azure.mgmt.core import ARMPipelineClient
+
+            client = self._clients["arm"] = ARMPipelineClient(
+                self.connection.arm_endpoint, **self._arm_options(self.connection)
             )
         return client
 

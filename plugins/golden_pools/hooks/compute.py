@@ -20,6 +20,7 @@ from golden_pools.hooks.operations import GALLERY_API, AsyncOperations, PendingO
 from golden_pools.rules import facts
 from golden_pools.rules.origin import DiskSource, Origin
 from golden_pools.rules.source import System
+from golden_pools.spec.part import normal_region
 
 CHANGEABLE_PROFILE = frozenset({"targetRegions", "replicaCount", "excludeFromLatest", "endOfLifeDate"})
 """Parts of a version's publishing profile that an update may hold ("Azure Compute Gallery", updating versions)."""
@@ -254,39 +255,57 @@ class ComputeHook(AzureHook):
         version_id: str,
         *,
         tags: Mapping[str, str],
-        exclude_from_latest: bool,
+        exclude_from_latest: bool | None = None,
         end_of_life: datetime | Keep | None = Keep.AS_IT_IS,
     ) -> PendingOperation | None:
-        """Tag an image version and say whether "latest" may mean it; None where it is all so already.
+        """Tag an image version, and say whether "latest" may mean it; None where there is nothing to wait for.
 
-        Azure replaces tags and publishing profile as wholes, so what the version has is sent back with the change. The
-        storage profile has to be there and never changes: it is sent empty, as Microsoft's own example does
-        ("Gallery Image Versions - Update", without source id), since what the version was made from may be gone.
+        Tags alone do not touch the publishing profile, which may be changing: a region that is being added would be
+        taken out again.
 
         :param tags: those to set; none is ever taken away, since it is not documented whether an update could
+        :param exclude_from_latest: None: as it is
         :param end_of_life: when it is of no more use; None takes the date away
         :raises AzureRefusedError: there is no such version, among others
         """
         parts = _parse(version_id)
         client = self.compute_client(parts["subscription"]).gallery_image_versions
         where = (parts["resource_group"], parts["name"], parts["child_name_1"], parts["child_name_2"])
+        what = f"mark image version {where[3]}"
         with azure_errors("Could not read the image version", version_id):
             found = client.get(*where).as_dict()
         present, profile = found.get("tags") or {}, found["properties"]["publishingProfile"]
-        wanted = {**present, **tags}
-        ends = {} if end_of_life is Keep.AS_IT_IS else {"endOfLifeDate": end_of_life and end_of_life.isoformat()}
-        is_excluded = bool(profile.get("excludeFromLatest")) is exclude_from_latest
-        if wanted == present and is_excluded and (not ends or _moment(profile) == end_of_life):
+        changes: dict[str, Any] = {}
+        if exclude_from_latest not in (None, bool(profile.get("excludeFromLatest"))):
+            changes["excludeFromLatest"] = exclude_from_latest
+        if end_of_life not in (Keep.AS_IT_IS, compute_facts.moment(profile.get("endOfLifeDate"))):
+            changes["endOfLifeDate"] = end_of_life.isoformat() if isinstance(end_of_life, datetime) else None
+        body: dict[str, Any] = {"tags": {**present, **tags}}
+        if not changes:
+            if body["tags"] != present:
+                with azure_errors(f"Could not {what}", version_id):
+                    client.begin_update(*where, body, polling=False).result()
             return None
-        kept = {name: value for name, value in profile.items() if name in CHANGEABLE_PROFILE and value is not None}
-        body = {
-            "tags": wanted,
-            "properties": {
-                "publishingProfile": {**kept, "excludeFromLatest": exclude_from_latest, **ends},
-                "storageProfile": {},
-            },
-        }
-        return self._begin(f"mark image version {where[3]}", version_id, client.begin_update, *where, body)
+        body["properties"] = changed_profile(found, **changes)
+        return self._begin(what, version_id, client.begin_update, *where, body)
+
+    def begin_regions(self, version_id: str, regions: Mapping[str, int]) -> PendingOperation:
+        """Change where an image version is replicated to; what a region has beside its count stays.
+
+        :param regions: normalised region -> replicas, all of them: a region that is not there loses its replicas
+        """
+        parts = _parse(version_id)
+        client = self.compute_client(parts["subscription"]).gallery_image_versions
+        where = (parts["resource_group"], parts["name"], parts["child_name_1"], parts["child_name_2"])
+        with azure_errors("Could not read the image version", version_id):
+            found = client.get(*where).as_dict()
+        present = {normal_region(one["name"]): one for one in found["properties"]["publishingProfile"]["targetRegions"]}
+        targets = [
+            {**present.get(region, {"name": region}), "regionalReplicaCount": count}
+            for region, count in regions.items()
+        ]
+        body = {"tags": found.get("tags") or {}, "properties": changed_profile(found, targetRegions=targets)}
+        return self._begin(f"replicate image version {where[3]}", version_id, client.begin_update, *where, body)
 
     def vm_sizes(self, location: str) -> dict[str, facts.VmSize]:
         """Return the VM sizes of a region by lower-case name."""
@@ -334,8 +353,16 @@ class AsyncComputeHook(AsyncOperations):
         return compute_facts.image_version(found)
 
 
-def _moment(profile: Mapping[str, Any]) -> datetime | None:
-    return compute_facts.moment(profile.get("endOfLifeDate"))
+def changed_profile(version: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return the properties of an update that changes a part of a version's publishing profile.
+
+    Azure replaces the profile as a whole, so what the version has is sent back with the change. The storage profile has
+    to be there and never changes: it is sent empty, as Microsoft's own example does ("Gallery Image Versions - Update",
+    without source id), since what the version was made from may be gone.
+    """
+    profile = version["properties"]["publishingProfile"]
+    kept = {name: value for name, value in profile.items() if name in CHANGEABLE_PROFILE and value is not None}
+    return {"publishingProfile": {**kept, **changes}, "storageProfile": {}}
 
 
 def _image_disk(disk: DiskSource) -> dict[str, Any]:

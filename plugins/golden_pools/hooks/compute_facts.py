@@ -59,6 +59,7 @@ def golden_vm(vm: Json, disks: Mapping[str, Json]) -> facts.GoldenVm:
         extensions=_extensions(vm, view),
         plan=purchase_plan(vm.get("plan")),
         base_image=_base_image(storage.get("imageReference")),
+        vm_id=properties.get("vmId"),
     )
 
 
@@ -110,6 +111,8 @@ def _disk(entry: Json, lun: int | None, disks: Mapping[str, Json]) -> facts.Disk
         purchase_plan=purchase_plan(properties.get("purchasePlan")),
         disk_state=properties.get("diskState"),
         provisioning_state=properties.get("provisioningState"),
+        unique_id=properties.get("uniqueId"),
+        last_used=moment(properties.get("LastOwnershipUpdateTime")),
     )
 
 

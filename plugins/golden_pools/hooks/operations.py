@@ -112,11 +112,17 @@ async def ask_patiently(client: Any, request: HttpRequest, patience: int) -> Any
     raise AssertionError("the last failure is raised")  # pragma: no cover
 
 
+def _body(answer: Any) -> Any:
+    return answer.http_response.json() if answer.http_response.content else None
+
+
 class AsyncOperations(AsyncAzureHook):
     """Waits for operations of Microsoft.Compute in the triggerer."""
 
-    async def finish(self, operation: PendingOperation, *, patience: int = DEFAULT_PATIENCE) -> None:
+    async def finish(self, operation: PendingOperation, *, patience: int = DEFAULT_PATIENCE) -> Any:
         """Wait until an operation has ended well, at the pace that Azure asks for (``Retry-After``).
+
+        Returns what Azure answers in the end as JSON, None where that is nothing or has been forgotten.
 
         :param patience: failed polls in a row that are waited out
         :raises AzureRefusedError: it failed; ``code`` is Azure's, ``status`` is 0
@@ -125,14 +131,13 @@ class AsyncOperations(AsyncAzureHook):
         with azure_errors(f"Could not {operation.what}", operation.resource_id):
             if operation.token is not None:
                 try:
-                    await self._follow(operation.token, patience)
+                    return await self._follow(operation.token, patience)
                 except HttpResponseError as error:
                     # Azure forgets operations after a day or so; the resource remembers how it went.
                     if status_of(error) not in (404, 410):
                         raise
-                else:
-                    return
             await self._watch(operation, patience)
+        return None
 
     async def finish_removal(self, operation: PendingOperation, *, patience: int = DEFAULT_PATIENCE) -> None:
         """Wait until a deletion has ended well and the resource is really gone: Azure ends the one before the other.
@@ -168,15 +173,15 @@ class AsyncOperations(AsyncAzureHook):
                     )
                 await asyncio.sleep(connection.poll_seconds)
 
-    async def _follow(self, token: str, patience: int) -> None:
+    async def _follow(self, token: str, patience: int) -> Any:
         connection = await self.connection()
         poller = AsyncLROPoller.from_continuation_token(
             polling_method=_PatientPolling(patience=patience, poll_seconds=connection.poll_seconds),
             continuation_token=token,
             client=await self.arm_client(),
-            deserialization_callback=lambda _answer: None,
+            deserialization_callback=_body,
         )
-        await poller.result()
+        return await poller.result()
 
     async def _watch(self, operation: PendingOperation, patience: int) -> None:
         connection = await self.connection()

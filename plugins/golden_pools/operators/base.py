@@ -29,7 +29,7 @@ SOURCE_TASK_ID = "source"
 """The task whose XCom says what the image is made from; every later stage reads it there."""
 
 PREFLIGHT_TASK_ID = "preflight"
-"""The task whose XCom holds the findings, and whether the golden VM was running."""
+"""The task whose XCom holds the findings, the power state of the golden VM, and where the Batch accounts are."""
 
 FAILURE_KEY = "failure"
 """XCom key under which a task that fails leaves the reason: ``{"error": type, "text": str, "blames_image": bool}``."""
@@ -57,8 +57,11 @@ class StageOperator(BaseOperator):
         written = pulled(context, PLAN_TASK_ID)
         if written is None:
             raise AirflowSkipException(f"the run has no plan, so nothing was done: see the log of task {PLAN_TASK_ID}")
-        found = pulled(context, SOURCE_TASK_ID)
-        return RunPlan.model_validate({**written, "source": found} if found else written)
+        if found := pulled(context, SOURCE_TASK_ID):
+            written = {**written, "source": found}
+        if (looked := pulled(context, PREFLIGHT_TASK_ID)) and "regions" in looked:
+            written = {**written, "regions": looked["regions"]}
+        return RunPlan.model_validate(written)
 
     def plan_for_writing(self, context: Context) -> RunPlan:
         """Return the run plan, or skip the task where the run only says what it would do."""

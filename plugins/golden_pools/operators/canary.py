@@ -21,12 +21,12 @@ from golden_pools.errors import (
 )
 from golden_pools.operators.base import (
     MARK_TIME,
-    StageOperator,
     StateStore,
     note_failure,
     noted_failure,
     now,
 )
+from golden_pools.operators.marking import MarkingStageOperator
 from golden_pools.operators.pool_stage import PoolStageOperator
 from golden_pools.rules.canary import (
     CanaryKind,
@@ -242,7 +242,7 @@ def _not_ready(plan: RunPlan, verdict: CanaryVerdict, nodes: Sequence[Node]) -> 
     )
 
 
-class MarkImageOperator(StageOperator):
+class MarkImageOperator(MarkingStageOperator):
     """Mark the run's image version as bad, with the reason, and keep it from being ``latest``.
 
     Only failures that speak against the image count; where none does, the task is skipped.
@@ -269,7 +269,7 @@ class MarkImageOperator(StageOperator):
         tags = verdict_tags(ImageVerdict.BAD, against[0])
         self.log.error("Version %s is bad: %s", plan.version_id, against[0])
         with self.compute(plan) as hook:
-            operation = hook.mark_version(plan.version_id, tags=tags, exclude_from_latest=True)
+            operation = self.mark(hook, plan, tags=tags, exclude_from_latest=True)
         result = {"version": plan.version_id, "verdict": ImageVerdict.BAD.value, "why": tags[WHY_TAG]}
         if operation is None:
             return result

@@ -6,27 +6,27 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from golden_pools.operators.base import GRACE, PREFLIGHT_TASK_ID, StateStore, pulled
+from golden_pools.operators.base import PREFLIGHT_TASK_ID, pulled
 from golden_pools.operators.golden_vm import ImageStageOperator, check_is_ours
+from golden_pools.operators.replicate import RegionsStageOperator
 from golden_pools.rules.origin import version_origin
 from golden_pools.rules.passport import new_passport
 from golden_pools.rules.plan import RunPlan
+from golden_pools.rules.replication import first_replicas
 from golden_pools.spec.image import Publish
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from golden_pools.hooks.compute import ComputeHook
-    from golden_pools.hooks.operations import PendingOperation
-
-VERSION_TIME = timedelta(hours=12)
-"""Longest wait for a version: Microsoft speaks of hours, and waits up to six itself; giving up early wastes a build."""
+    from golden_pools.rules.facts import ImageVersion
 
 
-class PublishImageVersionOperator(ImageStageOperator):
-    """Make a gallery version of the managed image, the snapshot set or the VM, replicated to the spec's regions.
+class PublishImageVersionOperator(ImageStageOperator, RegionsStageOperator):
+    """Make a gallery version of the managed image, the snapshot set or the VM, in its own region and the pool's.
 
-    It is excluded from ``latest`` until a pool runs on it: who follows ``latest`` gets no version that is not tried.
+    The spec's other regions are the matter of the stage ``replicate``: the pool does not wait for them. It is
+    excluded from ``latest`` until a pool runs on it: who follows ``latest`` gets no version that is not tried.
 
     :param image_task_id: task whose XCom is the managed image's ARM id, if one was made
     :param snapshot_task_id: task whose XCom is the snapshot set, where the source has one
@@ -48,20 +48,21 @@ class PublishImageVersionOperator(ImageStageOperator):
         self.snapshot_task_id = snapshot_task_id
         self.clone_task_id = clone_task_id
 
-    def execute(self, context: Context) -> dict[str, Any] | None:
-        """Make definition (if missing) and version, or adopt what this run began before, and wait for replication."""
+    def execute(self, context: Context) -> Any:
+        """Make definition (if missing) and version, or adopt what this run began before, and wait for it."""
         plan = self.plan_for_building(context)
         if plan.spec.image.publish is Publish.MANAGED_IMAGE:
             self.log.warning("Legacy route: the pool takes the managed image itself, nothing is published")
-            return self.published(context)
+            return self.published(context, plan)
         with self.compute(plan) as hook:
             if hook.definition(plan.definition_id) is None:
                 self._make_definition(hook, plan)
-            operation = self._start_or_adopt(context, hook, plan)
-        if operation is None:
-            return self.published(context)
-        self._wait_for_replication(plan, operation)
-        return None
+            there = hook.image_version(plan.version_id)
+            if there is not None:
+                check_is_ours(plan, "image version", there.id, there.tags)
+            if there is None or _is_to_be_made(there):
+                self._make_version(context, hook, plan, there)
+        return self.go_on(context)
 
     def _make_definition(self, hook: ComputeHook, plan: RunPlan) -> None:
         self.log.info("Image definition %s begins", plan.definition_id)
@@ -77,26 +78,14 @@ class PublishImageVersionOperator(ImageStageOperator):
         )
         self.wait_for_operations(plan, [operation], within=timedelta(minutes=30), method_name="definition_made")
 
-    def definition_made(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    def definition_made(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
         """Go on with the version."""
         self.raise_failure(context, event)
         return self.execute(context)
 
-    def _start_or_adopt(self, context: Context, hook: ComputeHook, plan: RunPlan) -> PendingOperation | None:
-        """Return the operation to wait for, or None where the version is complete."""
-        from golden_pools.hooks.operations import PendingOperation
-
-        store = StateStore(context, plan.version_id)
-        there = hook.image_version(plan.version_id)
-        if there is not None:
-            check_is_ours(plan, "image version", there.id, there.tags)
-            if there.provisioning_state == "Succeeded" and there.aggregated_state == "Completed":
-                self.log.info("Image version %s is there already", plan.version_name)
-                return None
-            if there.provisioning_state != "Failed" and there.aggregated_state != "Failed":
-                watch = {"what": f"publish version {there.name}", "resource_id": there.id, "token": None}
-                return PendingOperation.from_dict(store.read().get("operation", watch))
-        replicas = plan.replicas(plan.system.location)
+    def _make_version(self, context: Context, hook: ComputeHook, plan: RunPlan, failed: ImageVersion | None) -> None:
+        """Make it, or make it again where it failed; regions that it was in stay among its targets."""
+        replicas = {**(failed.target_regions if failed else {}), **first_replicas(plan)}
         origin = version_origin(
             plan,
             snapshots=pulled(context, self.snapshot_task_id),
@@ -114,30 +103,27 @@ class PublishImageVersionOperator(ImageStageOperator):
             location=plan.system.location,
             origin=origin,
             target_regions=replicas,
-            tags=plan.tags,
+            tags=plan.version_tags,
             exclude_from_latest=True,
         )
-        store.keep(operation=operation.to_dict())
-        return operation
+        home = plan.system.location
+        before = {home: replicas[home]}
+        self.regions_store(context, plan).keep(operation=operation.to_dict(), before=before, asked=1, paused=0)
+        self.wait_for_replication(plan, operation.to_dict(), method_name="go_on", region=plan.pool_region)
 
-    def _wait_for_replication(self, plan: RunPlan, operation: PendingOperation) -> None:
-        from golden_pools.triggers.replication import ReplicationTrigger
+    def go_on(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
+        """Return the passport once the pool can use the version; ask again for a region to which it did not get."""
+        plan = self.plan_for_building(context)
+        if event and "failure" in event:
+            with self.compute(plan) as hook:
+                version = hook.image_version(plan.version_id)
+            if version is None or _is_to_be_made(version):
+                self.raise_failure(context, event)
+        self.bring_to(context, plan, lambda _: first_replicas(plan), event, until=plan.pool_region)
+        return self.published(context, plan)
 
-        self.defer(
-            trigger=ReplicationTrigger(
-                connection=plan.spec.connection,
-                subscription=plan.spec.subscription,
-                version_id=plan.version_id,
-                operation=operation.to_dict(),
-            ),
-            method_name="published",
-            timeout=VERSION_TIME + GRACE,
-        )
-
-    def published(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def published(self, context: Context, plan: RunPlan) -> dict[str, Any]:
         """Return the passport of the version."""
-        self.raise_failure(context, event)
-        plan = self.plan(context)
         passport = new_passport(
             plan,
             snapshots=pulled(context, self.snapshot_task_id),
@@ -150,3 +136,8 @@ class PublishImageVersionOperator(ImageStageOperator):
     def _managed_image(self, context: Context, plan: RunPlan) -> str | None:
         """Return the ARM id of the managed image, if there is one."""
         return plan.given_image_id or pulled(context, self.image_task_id)
+
+
+def _is_to_be_made(version: ImageVersion) -> bool:
+    """Return whether a version has to be made again: it failed before its own region had it."""
+    return version.provisioning_state == "Failed" and not version.is_in(version.location)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from golden_pools.errors import AzureRefusedError
+from golden_pools.errors import AzureRefusedError, PreflightError
+from golden_pools.operators.base import now
+from golden_pools.rules import fingerprint
+from golden_pools.rules.build import is_fit, newest_fit
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.source import ImageSource, System, road_for
 from golden_pools.spec.part import normal_region
@@ -13,35 +18,57 @@ from golden_pools.spec.source import SourceKind
 
 if TYPE_CHECKING:
     from golden_pools.hooks.compute import ComputeHook
-    from golden_pools.rules.facts import GoldenVm
+    from golden_pools.rules.facts import GoldenVm, ImageVersion
 
 NOT_FOUND = 404
 
 
-def existing_version(hook: ComputeHook, plan: RunPlan) -> ImageSource:
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a look brought.
+
+    :param differs: says what about the source is not as a fingerprint says; None where the run makes no image
+    """
+
+    source: ImageSource
+    differs: Callable[[str], str] | None = None
+
+
+def given_version(hook: ComputeHook, plan: RunPlan) -> Look:
     """Look at the definition of the version that the run was triggered with."""
-    definition = hook.definition(plan.version_id.partition("/versions/")[0])
+    return Look(source=existing(hook, plan.version_id, "the run was triggered with it"))
+
+
+def existing(hook: ComputeHook, version_id: str, reason: str) -> ImageSource:
+    """Return the source of a run that uses a version that is there."""
+    definition = hook.definition(version_id.partition("/versions/")[0])
     return ImageSource(
         builds=False,
-        reason="the run was triggered with it",
-        version_id=plan.version_id,
+        reason=reason,
+        version_id=version_id,
         system=System.of_definition(definition) if definition else None,
     )
 
 
-def vm(hook: ComputeHook, plan: RunPlan) -> ImageSource:
+def vm(hook: ComputeHook, plan: RunPlan) -> Look:
     """Look at the VM that is captured, or copied and captured."""
     assert plan.vm is not None
     found = _vm(hook, plan.vm.resource_group, plan.vm.name)
-    system = System.of_vm(found) if found else None
     kind = "golden" if plan.spec.golden_vm else "generalized"
-    return ImageSource(
+    if found is None:
+        return Look(
+            source=ImageSource(builds=True, reason=f"{kind} VM {plan.vm.name}"), differs=lambda _: "it is not there"
+        )
+    system = System.of_vm(found)
+    source = ImageSource(
         builds=True,
         reason=f"{kind} VM {plan.vm.name}",
-        road=road_for(plan.spec, system) if system else None,
+        road=road_for(plan.spec, system),
         system=system,
-        resource_id=found.id if found else None,
+        resource_id=found.id,
+        fingerprint=fingerprint.of_vm(found),
     )
+    return Look(source=source, differs=partial(fingerprint.why_vm_differs, found))
 
 
 def _vm(hook: ComputeHook, group: str, name: str) -> GoldenVm | None:
@@ -53,22 +80,72 @@ def _vm(hook: ComputeHook, group: str, name: str) -> GoldenVm | None:
         return None
 
 
-def vhd(_: ComputeHook, plan: RunPlan) -> ImageSource:
+def vhd(_: ComputeHook, plan: RunPlan) -> Look:
     """Take the spec's word for the page blobs: Azure does not look inside, and shows them to holders of keys only."""
     blob = plan.spec.image.source.vhd
     assert blob is not None
     system = System(location=normal_region(blob.region), os_type=blob.os_type, generation=blob.generation)
-    return ImageSource(
+    source = ImageSource(
         builds=True,
         reason=f"page blob {blob.os_disk}",
         road=road_for(plan.spec, system),
         system=system,
         resource_id=blob.os_disk,
+        fingerprint=fingerprint.of_text("blobs", " ".join([blob.os_disk, *(disk.uri for disk in blob.data_disks)])),
+    )
+    return Look(source=source, differs=lambda _: "whether a page blob has changed does not show from outside")
+
+
+def image_version(hook: ComputeHook, plan: RunPlan) -> Look:
+    """Take the version that the spec names, or the newest of its definition that the pool's region has.
+
+    :raises PreflightError: the definition has none
+    """
+    from golden_pools.hooks.inventory import InventoryHook
+
+    wanted = plan.spec.image.source.image_version
+    assert wanted is not None
+    if "/versions/" in wanted.id:
+        return Look(source=existing(hook, wanted.id, "the spec names it"))
+    with InventoryHook(plan.spec.connection, plan.spec.subscription, read_only=True) as inventory:
+        versions = inventory.versions(wanted.id)
+    region = _region(plan)
+    newest = newest_fit(
+        (one for one in versions if not one.exclude_from_latest and (region is None or region in one.target_regions)),
+        now(),
+    )
+    if newest is None:
+        raise _no_version(wanted.id, versions, region)
+    return Look(source=existing(hook, newest.id, f"it is the newest of {wanted.id.rpartition('/')[2]}"))
+
+
+def _region(plan: RunPlan) -> str | None:
+    """Return the region of the Batch account; None where there is no such account, which preflight reports."""
+    from golden_pools.hooks.batch import BatchHook
+
+    with BatchHook(plan.spec.connection, plan.spec.subscription, read_only=True) as batch:
+        account = batch.account(plan.spec.pool.resource_group, plan.spec.pool.account)
+    return account.location if account else None
+
+
+def _no_version(definition_id: str, versions: list[ImageVersion], region: str | None) -> PreflightError:
+    seen = "; ".join(
+        f"{one.name}: {one.provisioning_state}, in {', '.join(one.target_regions) or 'no region'}"
+        f"{', excluded from latest' if one.exclude_from_latest else ''}{'' if is_fit(one, now()) else ', not usable'}"
+        for one in versions[-10:]
+    )
+    return PreflightError(
+        f"No version of the image definition can be used in {region or 'the region of the Batch account'}",
+        resource=definition_id,
+        answer=f"its versions are: {seen}" if seen else "it has no version, or there is no such definition",
+        advice=f"publish a version that is replicated in {region or 'that region'} and not excluded from latest, or "
+        "name one in image.source.image_version.id",
     )
 
 
-LOOKS: Mapping[SourceKind, Callable[[ComputeHook, RunPlan], ImageSource]] = {
+LOOKS: Mapping[SourceKind, Callable[[ComputeHook, RunPlan], Look]] = {
     SourceKind.GOLDEN_VM: vm,
     SourceKind.GENERALIZED_VM: vm,
     SourceKind.VHD: vhd,
+    SourceKind.IMAGE_VERSION: image_version,
 }

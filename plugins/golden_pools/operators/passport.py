@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from golden_pools.operators.base import MARK_TIME, PREFLIGHT_TASK_ID, StageOperator, StateStore, pulled
-from golden_pools.rules.passport import new_passport, with_pool, with_probes
-from golden_pools.rules.plan import ImageVerdict, RunPlan, is_made_by_a_run, is_marked, verdict_tags
+from golden_pools.operators.base import PREFLIGHT_TASK_ID, StateStore, now, pulled
+from golden_pools.operators.marking import MarkingStageOperator
+from golden_pools.rules.passport import new_passport, with_pool, with_probes, with_run
+from golden_pools.rules.plan import ImageVerdict, RunPlan, is_marked, verdict_tags
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
 
 
-class RecordPassportOperator(StageOperator):
+class RecordPassportOperator(MarkingStageOperator):
     """Mark the version good, add probes and pool to its passport, and send it as the event of the pool's asset.
 
-    A version that the runs made is no longer excluded from ``latest`` then; somebody else's stays as excluded as it is.
     Ends on a worker, because the asset's event is sent there.
 
     :param publish_task_id: task whose XCom is the passport of a version that this run built; None: it never builds
@@ -57,21 +58,19 @@ class RecordPassportOperator(StageOperator):
     def _store(self, context: Context, plan: RunPlan) -> StateStore:
         return StateStore(context, plan.image_id)
 
+    def _since(self, context: Context, plan: RunPlan) -> str:
+        """Return the moment of the first try that got so far: a retry and a clear say the same."""
+        store = self._store(context, plan)
+        return str((store.read() if "since" in store.read() else store.keep(since=now().isoformat()))["since"])
+
     def _mark_good(self, context: Context, plan: RunPlan) -> None:
         pool = pulled(context, self.refresh_task_id)["pool"]
         with self.compute(plan) as hook:
             version = hook.image_version(plan.version_id)
             if version is not None and not is_marked(version.tags, ImageVerdict.GOOD):
                 self._store(context, plan).keep(became_good=True)
-            stays_excluded = version is not None and version.exclude_from_latest and not is_made_by_a_run(version.tags)
-            operation = hook.mark_version(
-                plan.version_id,
-                tags=verdict_tags(ImageVerdict.GOOD, f"pool {pool} runs on it"),
-                exclude_from_latest=stays_excluded,
-            )
-        if operation is not None:
-            self.log.info("Version %s is good", plan.version_id)
-            self.wait_for_operations(plan, [operation], within=MARK_TIME, method_name="record")
+                self.log.info("Version %s is good", plan.version_id)
+            self.mark(hook, plan, tags=verdict_tags(ImageVerdict.GOOD, f"pool {pool} runs on it"))
 
     def record(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Send the event and return the passport."""
@@ -89,8 +88,22 @@ class RecordPassportOperator(StageOperator):
             plan,
             refresh=pulled(context, self.refresh_task_id),
             nodes=pulled(context, self.nodes_task_id),
+            since=self._since(context, plan),
         )
-        passport["became_good"] = bool(self._store(context, plan).read().get("became_good"))
+        passport = with_run(
+            passport,
+            link=run_link(plan),
+            ended=context["ti"].get_task_breadcrumbs(plan.dag_id, plan.run_id),
+            became_good=bool(self._store(context, plan).read().get("became_good")),
+        )
         context["outlet_events"][self.asset].extra = passport
         self.log.info("Pool %s is on %s", passport["pools"][-1]["name"], passport["image"])
         return passport
+
+
+def run_link(plan: RunPlan) -> str | None:
+    """Return the address of the run in Airflow, where Airflow knows its own."""
+    from airflow.sdk.configuration import conf
+
+    base = conf.get("api", "base_url", fallback="")
+    return f"{base.rstrip('/')}/dags/{plan.dag_id}/runs/{quote(plan.run_id)}" if base else None

@@ -11,9 +11,10 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from golden_pools.operators.base import StateStore, now
 from golden_pools.rules.plan import PARAMS, RESIZE_PARAMS, RunPlan, make_plan
+from golden_pools.rules.replication import nodes_elsewhere
 from golden_pools.rules.scale import time_in_force
 from golden_pools.spec.limits import limit_warnings
-from golden_pools.spec.loader import load_one
+from golden_pools.spec.loader import load_one, load_pools
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -50,6 +51,8 @@ class PlanRunOperator(BaseOperator):
             conf=run.conf or {},
             params=self.params_of(context, spec, stamp),
             keys=self.keys,
+            nodes_elsewhere=self.nodes_elsewhere(spec),
+            scheduled=str(run.run_type) != "manual",
         )
         self.log.info(
             "Pool %s: target %d dedicated and %d Spot nodes, %s",
@@ -67,6 +70,10 @@ class PlanRunOperator(BaseOperator):
     def params_of(self, context: Context, spec: PoolSpec, stamp: datetime) -> Mapping[str, Any]:
         """Return the values of the run's form."""
         return dict(context["params"])
+
+    def nodes_elsewhere(self, spec: PoolSpec) -> Mapping[str, int]:
+        """Return the nodes of the other pools on the image, which count for its replicas."""
+        return nodes_elsewhere(self.pool_name, {**load_pools().specs, self.pool_name: spec})
 
     def purpose(self, plan: RunPlan) -> str:
         """Return what the run is for, as the end of a line of the log."""
@@ -95,6 +102,10 @@ class PlanResizeOperator(PlanRunOperator):
     def purpose(self, plan: RunPlan) -> str:
         """Return the reason that the form was given."""
         return f"because: {plan.why}"
+
+    def nodes_elsewhere(self, spec: PoolSpec) -> Mapping[str, int]:
+        """Return none: the run makes no image."""
+        return {}
 
     def stamp(self, context: Context) -> datetime:
         """Return the present moment: such a run names nothing by its stamp."""

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from golden_pools.errors import AzureRefusedError, PreflightError
 from golden_pools.operators.base import StageOperator, StateStore, now
+from golden_pools.operators.source import note_begun
 from golden_pools.rules.facts import PowerState
 from golden_pools.rules.intentions import intentions
 from golden_pools.rules.intentions import render as render_intentions
-from golden_pools.rules.plan import RunPlan
+from golden_pools.rules.plan import RunPlan, account_id
 from golden_pools.rules.preflight import Level, Lookup, Observations, blockers, lookups, preflight, render
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Asset, Context
 
     from golden_pools.hooks.batch import BatchHook
     from golden_pools.hooks.compute import ComputeHook
@@ -32,6 +33,7 @@ MAY_BE_ABSENT = frozenset({Lookup.GOLDEN_VM, Lookup.GALLERY, Lookup.DEFINITION, 
 class PreflightOperator(StageOperator):
     """Check golden VM, gallery, Batch account, quotas, VM size and node agent; reads only.
 
+    :param image: the image's asset, an inlet of this task: its state store learns that a build begins
     :raises PreflightError: with every blocker; warnings and infos stand in the log and in the passport
     :raises AzureRefusedError: the connection or its login is wrong
     :raises AzureBusyError: a look-up was throttled: the task is tried again
@@ -39,10 +41,15 @@ class PreflightOperator(StageOperator):
 
     ui_color = "#fff3d6"
 
+    def __init__(self, *, image: Asset | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.image = image
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the findings and the power state that the golden VM has to get back."""
         plan = self.plan(context)
         seen = observe(plan, self.compute(plan, read_only=True), self.batch(plan, read_only=True))
+        plan = plan.model_copy(update={"regions": self._regions(plan, seen)})
         findings = preflight(plan, seen, now())
         if findings:
             self.log.info("Preflight of pool %s:\n%s", plan.pool, render(findings))
@@ -57,8 +64,10 @@ class PreflightOperator(StageOperator):
         actions = intentions(plan, seen)
         if plan.plan_only:
             self.log.info("Plan only. This run would:\n%s", render_intentions(actions) or "  change nothing")
+        note_begun(context, self.image, plan)
         return {
             "golden_vm_was_running": self._was_running(context, plan, seen),
+            "regions": plan.regions,
             "findings": [
                 {"level": f.level, "check": f.check, "seen": f.seen, "advice": f.advice}
                 for f in findings
@@ -66,6 +75,23 @@ class PreflightOperator(StageOperator):
             ],
             "would": [action.to_dict() for action in actions] if plan.plan_only else [],
         }
+
+    def _regions(self, plan: RunPlan, seen: Observations) -> dict[str, str]:
+        """Return where the accounts are whose pools use the image; one that cannot be read may be anywhere."""
+        from golden_pools.hooks.batch import BatchHook
+
+        regions = {account_id(plan.spec).lower(): seen.account.location} if seen.account else {}
+        for other in sorted(plan.nodes_elsewhere.keys() - regions.keys()):
+            _, _, subscription, _, group, *_, name = other.split("/")
+            try:
+                with BatchHook(plan.spec.connection, subscription, read_only=True) as hook:
+                    found = hook.account(group, name)
+            except AzureRefusedError as refused:
+                self.log.warning("Pools of %s get replicas in every region: %s", other, refused)
+            else:
+                if found is not None:
+                    regions[other] = found.location
+        return regions
 
     def _was_running(self, context: Context, plan: RunPlan, seen: Observations) -> bool:
         """Return what the run's first preflight saw: a cleared one may look while the run itself has stopped the VM."""

@@ -55,6 +55,8 @@ class Disk:
     purchase_plan: PurchasePlan | None = None
     disk_state: str | None = None
     provisioning_state: str | None = None
+    unique_id: str | None = None
+    last_used: datetime | None = None  # last attached, detached, or its VM started or deallocated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,7 @@ class GoldenVm:
     base_image: BaseImage | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     zones: tuple[str, ...] = ()  # availability zones; empty: regional
+    vm_id: str | None = None  # Azure's own id of the machine: another VM of the same name has another
 
     @property
     def disks(self) -> tuple[Disk, ...]:
@@ -181,6 +184,16 @@ class Resource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Made:
+    """Any resource that runs make and throw away: who made it, and how far it is."""
+
+    id: str
+    name: str
+    provisioning_state: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RegionReplication:
     """Replication of an image version in one region."""
 
@@ -210,9 +223,24 @@ class ImageVersion:
     size_gib: int | None = None  # of all its disks, once; each replica is as large
 
     def ready_in(self, region: str) -> bool:
-        """Return whether nodes in ``region`` (normalised) can be made from this version."""
-        return self.provisioning_state == "Succeeded" and any(
-            state.region == region and state.state == "Completed" for state in self.regions
+        """Return whether nodes in ``region`` (normalised) can be made from this version.
+
+        An update leaves it in use where it is; one that is being made, or has failed, serves nobody.
+        """
+        return self.provisioning_state in ("Succeeded", "Updating") and self.is_in(region)
+
+    def is_in(self, region: str) -> bool:
+        """Return whether all replicas of ``region`` (normalised) are there."""
+        return any(state.region == region and state.state == "Completed" for state in self.regions)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether Azure is making or copying it.
+
+        Whether a version is ``Succeeded`` only when the last region has it, or before, is told in both ways.
+        """
+        return self.provisioning_state in ("Creating", "Updating", "Migrating") or any(
+            state.state in ("Replicating", "Unknown") for state in self.regions
         )
 
 

@@ -14,7 +14,7 @@ from golden_pools.rules.resize import at_target
 from golden_pools.rules.source import Road, System, road_for
 from golden_pools.spec.image import Publish
 from golden_pools.spec.model import DrainFallback
-from golden_pools.spec.source import Capture
+from golden_pools.spec.source import Capture, Generalize
 
 MAKES_ANEW = (StepKind.CREATE, StepKind.DELETE, StepKind.GONE)
 """First steps of a refresh that makes a pool, and does not change one."""
@@ -59,6 +59,10 @@ def _image(plan: RunPlan, seen: Observations) -> Iterator[Action]:
     if plan.spec.golden_vm is not None and vm is not None:
         yield from _snapshots(plan, vm)
         made_from = f"{len(vm.disks)} snapshots"
+        if plan.golden_vm.generalize is Generalize.CLONE:
+            yield Action("clone_vm", f"create, from {made_from}", plan.clone_id)
+            yield Action("generalize_clone", "generalize by a script, deallocate, flag as generalized", plan.clone_id)
+            made_from = "the clone"
     if road_for(plan.spec, system) is Road.MANAGED_IMAGE and not plan.given_image_id:
         yield Action("managed_image", f"create, from {made_from}", plan.managed_image_id)
         made_from = ""
@@ -71,6 +75,8 @@ def _image(plan: RunPlan, seen: Observations) -> Iterator[Action]:
     replicas = ", ".join(f"{count} in {region}" for region, count in plan.replicas(system.location).items())
     source = f", from {made_from}" if made_from else ""
     yield Action("publish", f"create{source}, replicas: {replicas}", plan.version_id)
+    if plan.spec.golden_vm is not None and plan.golden_vm.generalize is Generalize.CLONE:
+        yield Action("remove_clone", "delete, with its disks and network card", plan.clone_id)
 
 
 def _snapshots(plan: RunPlan, vm: GoldenVm) -> Iterator[Action]:

@@ -1,15 +1,160 @@
-"""The passport: one small JSON per image version that grows along the DAG and travels with the asset events."""
+"""The passport: one small JSON per image version that grows along the DAG and travels with the asset events.
+
+:class:`Passport` is what every passport is checked by, when it is written and when it is read, and where
+``docs/passport.schema.json`` comes from. It holds no secrets: what comes from outside has been masked by the hooks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from golden_pools.rules.plan import RunPlan
+from golden_pools.rules.source import Road
+from golden_pools.spec.source import Capture, SourceKind
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the passport's shape; a reader of events checks it."""
+
+LONGEST_TEXT = 500
+"""Characters of a text from outside: an asset's event is a row of Airflow's database."""
+
+MOST_FINDINGS, MOST_PROBES = 50, 200
+
+
+def _cut(value: object) -> object:
+    return f"{value[: LONGEST_TEXT - 3]}..." if isinstance(value, str) and len(value) > LONGEST_TEXT else value
+
+
+Text = Annotated[str, BeforeValidator(_cut), StringConstraints(max_length=LONGEST_TEXT)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Became(StrEnum):
+    """What became of a version."""
+
+    NEW = "new"
+    CURRENT = "current"
+    BAD = "bad"
+    RETIRED = "retired"
+
+
+class SourceOf(_Part):
+    """What the version was made from, and why."""
+
+    kind: SourceKind = Field(description="Kind of source, as the spec names it.")
+    id: str | None = Field(description="ARM id of the VM or the managed image, or address of the blob.")
+    fingerprint: str | None = Field(description="State of the source, to tell whether it has changed since.")
+    why: Text = Field(description="Why the version was built, or why an existing one was used.")
+    road: Road | None = Field(description="What the gallery made the version from.")
+    capture: Capture | None = Field(description="State of the golden VM while its disks were copied.")
+
+
+class CopiedDisk(_Part):
+    """A disk of the golden VM and its copy."""
+
+    lun: int | None = Field(description="LUN of a data disk; null: the OS disk.")
+    disk: str | None = Field(description="ARM id of the disk.")
+    snapshot: str = Field(description="ARM id of its snapshot.")
+    size_gib: int | None = Field(description="Size of the disk; null: not known.")
+
+
+class RunOf(_Part):
+    """The run that wrote the passport."""
+
+    dag: str
+    id: str
+    link: str | None = Field(description="Address of the run in Airflow.")
+    triggered_by: str = Field(description="Who triggered it, or what.")
+    stamp: AwareDatetime = Field(description="When it began.")
+    params: dict[str, str | int | float | bool | None] = Field(description="What its form said.")
+    stages: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        description="Seconds by task, of those that had ended when the passport was written."
+    )
+
+
+class FindingOf(_Part):
+    """An error or a warning of preflight."""
+
+    level: str
+    check: str
+    seen: Text
+    advice: Text
+
+
+class ProbeOf(_Part):
+    """What a probe on a node of the image came to."""
+
+    pool: str
+    probe: str
+    outcome: str
+    seen: Text
+
+
+class Nodes(_Part):
+    """Nodes by kind."""
+
+    dedicated: int = Field(ge=0)
+    spot: int = Field(ge=0)
+
+
+class PoolOf(_Part):
+    """A pool that runs on the version."""
+
+    id: str = Field(description="ARM id.")
+    name: str = Field(description="Its id in the Batch account.")
+    alias: str = Field(description="Name of its spec.")
+    account: str
+    action: str = Field(description="What the refresh did to it.")
+    image_before: str | None = Field(description="Image that it had before.")
+    since: AwareDatetime = Field(description="When this run saw it on the version with its nodes ready.")
+    targets: Nodes
+    ready: Nodes
+
+
+class Passport(_Part):
+    """The passport of one image version."""
+
+    passport: Literal[2] = Field(description="Version of this shape.")
+    image: str = Field(description="ARM id of the version (or of the managed image that a pool takes itself).")
+    version: str
+    built: bool = Field(description="Whether this run made it, instead of using one that was there.")
+    source: SourceOf | None = Field(description="Null: this run did not look.")
+    golden_vm: str | None = Field(description="ARM id of the golden VM, where this run copied one.")
+    snapshots: tuple[str, ...] = Field(description="ARM ids of the snapshot set, OS disk first.")
+    disks: tuple[CopiedDisk, ...]
+    managed_image: str | None = Field(description="ARM id of the managed image between snapshots and version.")
+    run: RunOf
+    findings: tuple[FindingOf, ...] = Field(max_length=MOST_FINDINGS)
+    probes: tuple[ProbeOf, ...] = Field(max_length=MOST_PROBES)
+    pools: tuple[PoolOf, ...]
+    became: Became
+    why: Text = Field(description="Why that became of it.")
+    became_good: bool = Field(default=False, description="Whether it became good in this run.")
+
+
+def read_passport(value: Mapping[str, Any]) -> Passport:
+    """Return a passport as it travels in XComs and events, checked.
+
+    :raises pydantic.ValidationError: naming every field that is not as it should be
+    """
+    return Passport.model_validate(value)
+
+
+def passport_schema() -> dict[str, Any]:
+    """Return the JSON schema (draft 2020-12) of a passport."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Passport.model_json_schema(mode="serialization"),
+        "title": "Passport",
+    }
 
 
 def new_passport(
@@ -25,25 +170,48 @@ def new_passport(
     :param managed_image: ARM id of the managed image; ``None`` likewise
     :param findings: preflight's errors and warnings: ``level, check, seen, advice``
     """
+    disks = [{**snapshots["os"], "lun": None}, *snapshots["data"]] if snapshots else []
+    return _checked(
+        {
+            "passport": SCHEMA,
+            "image": plan.image_id,
+            "version": plan.image_id.rsplit("/", 1)[-1],
+            "built": plan.builds_image,
+            "source": _source(plan),
+            "golden_vm": snapshots["golden_vm"] if snapshots else None,
+            "snapshots": [disk["snapshot"] for disk in disks],
+            "disks": [{name: disk.get(name) for name in ("lun", "disk", "snapshot", "size_gib")} for disk in disks],
+            "managed_image": managed_image,
+            "run": {
+                "dag": plan.dag_id,
+                "id": plan.run_id,
+                "link": None,
+                "triggered_by": plan.triggered_by,
+                "stamp": plan.stamp.astimezone(UTC),
+                "params": plan.params,
+                "stages": {},
+            },
+            "findings": list(findings)[:MOST_FINDINGS],
+            "probes": [],
+            "pools": [],
+            "became": Became.NEW,
+            "why": "no pool has run on it yet",
+        }
+    )
+
+
+def _source(plan: RunPlan) -> dict[str, Any] | None:
+    found = plan.source
+    if found is None:
+        return None
+    vm = plan.spec.golden_vm
     return {
-        "passport": SCHEMA,
-        "image": plan.image_id,
-        "version": plan.image_id.rsplit("/", 1)[-1],
-        "built": plan.builds_image,
-        "golden_vm": snapshots["golden_vm"] if snapshots else None,
-        "snapshots": [snapshots["os"]["snapshot"], *(disk["snapshot"] for disk in snapshots["data"])]
-        if snapshots
-        else [],
-        "managed_image": managed_image,
-        "run": {
-            "dag": plan.dag_id,
-            "id": plan.run_id,
-            "triggered_by": plan.triggered_by,
-            "stamp": plan.stamp.astimezone(UTC).isoformat(),
-        },
-        "findings": [dict(finding) for finding in findings],
-        "probes": [],
-        "pools": [],
+        "kind": SourceKind.GOLDEN_VM if vm else plan.spec.image.source.kind,
+        "id": found.resource_id,
+        "fingerprint": found.fingerprint,
+        "why": found.reason,
+        "road": found.road,
+        "capture": vm.capture if vm and found.builds else None,
     }
 
 
@@ -53,17 +221,36 @@ def with_probes(passport: Mapping[str, Any], results: Sequence[Mapping[str, Any]
     :param results: by pool: ``{"pool": id, "probes": [{"probe": name, "outcome": ..., "seen": ...}]}``
     """
     probes = [{"pool": result["pool"], **probe} for result in results for probe in result["probes"]]
-    return {**passport, "probes": [*passport["probes"], *probes]}
+    return _checked({**passport, "probes": [*passport["probes"], *probes][:MOST_PROBES]})
+
+
+def with_run(
+    passport: Mapping[str, Any], *, link: str | None, ended: Iterable[Mapping[str, Any]], became_good: bool
+) -> dict[str, Any]:
+    """Return the passport with what Airflow knows of the run by now.
+
+    :param link: address of the run in Airflow
+    :param ended: tasks that have ended, as Airflow tells them: ``task_id`` and ``duration`` in seconds, or ``None``
+    """
+    stages = {task["task_id"]: round(task["duration"], 1) for task in ended if task["duration"] is not None}
+    run = {**passport["run"], "link": link, "stages": stages}
+    return _checked({**passport, "run": run, "became_good": became_good})
 
 
 def with_pool(
-    passport: Mapping[str, Any], plan: RunPlan, *, refresh: Mapping[str, Any], nodes: Mapping[str, Any]
+    passport: Mapping[str, Any],
+    plan: RunPlan,
+    *,
+    refresh: Mapping[str, Any],
+    nodes: Mapping[str, Any],
+    since: str,
 ) -> dict[str, Any]:
     """Return the passport with the pool that now runs on the image.
 
     :param refresh: what the refresh stage did: ``action``, the pool's id, the image that it had before, and its
         targets, if they are not the plan's
     :param nodes: ready nodes by kind at the end of the run
+    :param since: the moment, ISO 8601
     """
     pool = {
         "id": plan.id_of_pool(refresh["pool"]),
@@ -72,7 +259,13 @@ def with_pool(
         "account": plan.spec.pool.account,
         "action": refresh["action"],
         "image_before": refresh["image_before"],
+        "since": since,
         "targets": refresh.get("targets") or {"dedicated": plan.targets.dedicated, "spot": plan.targets.spot},
         "ready": {kind: nodes[kind] for kind in ("dedicated", "spot")},
     }
-    return {**passport, "pools": [*passport["pools"], pool]}
+    why = f"pool {refresh['pool']} runs on it"
+    return _checked({**passport, "pools": [*passport["pools"], pool], "became": Became.CURRENT, "why": why})
+
+
+def _checked(value: Mapping[str, Any]) -> dict[str, Any]:
+    return read_passport(value).model_dump(mode="json")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,11 +22,11 @@ from golden_pools.rules.scale import targets_at
 from golden_pools.rules.source import ImageSource, Road, System
 from golden_pools.spec.image import Publish
 from golden_pools.spec.limits import largest_targets, limit_faults
-from golden_pools.spec.model import PoolSpec, Strategy, Targets
+from golden_pools.spec.model import PoolSpec, Strategy, Targets, replicas_for
 from golden_pools.spec.part import normal_region
 from golden_pools.spec.source import GeneralizedVm, GoldenVm
 
-PARAMS = ("dedicated", "spot", "refresh_strategy", "image_version", "force", "plan_only")
+PARAMS = ("dedicated", "spot", "refresh_strategy", "image_version", "force_rebuild", "force", "plan_only")
 """Keys of the manual trigger's form, and the only keys that a run's conf may have."""
 
 RESIZE_PARAMS = ("pool", "dedicated", "spot", "why")
@@ -46,8 +47,11 @@ PIN_TAG = "golden-pools-pin"
 """Tag of anything that a run made, with any value: retention leaves it alone."""
 
 RETIRED_TAG = "golden-pools-retired"
-"""Tag of an image version that nothing needs any more: since when, ISO 8601, and why. It is deleted some days later; empty:
-it was needed again."""
+"""Tag of an image version that nothing needs any more: since when, ISO 8601, and why. It is deleted some days
+later. Empty: it was needed again."""
+
+FINGERPRINT_TAG = "golden-pools-fingerprint"
+"""Tag of an image version: the state of the source that it was made from, see :mod:`rules.fingerprint`."""
 
 LONGEST_TAG = 256
 """Characters of a tag's value ("Use tags to organize your Azure resources")."""
@@ -76,8 +80,12 @@ class RunPlan(BaseModel):
     ``existing_version_id`` is set where whoever triggered the run asked for a version that is there.
     ``source`` is what the run's own look at the image's source found; None before it has looked.
     ``force`` is what only a person may ask for: recreating a pool that has active jobs, or a version marked bad.
+    ``nodes_elsewhere`` are the nodes of the other pools on the image at their largest, by lower-case ARM id of their
+    account; ``regions`` says where accounts are, by the same ids, as preflight saw them.
+    ``force_rebuild`` makes an image though nothing has changed; ``scheduled`` says that no person started the run.
     ``largest`` are the targets with the most nodes that the spec or this run ever says: an image that is made at night
-    carries the day's pool. ``why`` is the reason for a resize, as its form or its schedule says.
+    carries the day's pool. ``why`` is the reason for a resize, as its form or its schedule says. ``params`` are
+    what the run's form said, for the passport.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -91,8 +99,13 @@ class RunPlan(BaseModel):
     existing_version_id: str | None
     source: ImageSource | None = None
     force: bool = False
+    force_rebuild: bool = False
+    scheduled: bool = False
     why: str = ""
+    params: dict[str, str | int | float | bool | None] = {}
     largest: Targets
+    nodes_elsewhere: Mapping[str, int] = {}
+    regions: Mapping[str, str] = {}
     spec: PoolSpec
 
     @property
@@ -154,6 +167,16 @@ class RunPlan(BaseModel):
     def canary_name(self) -> str:
         """Id of the canary pool, and of the job of its probes."""
         return f"canary-{self.stamp.astimezone(UTC):%Y%m%dT%H%M%S}-{self.pool}"[:LONGEST_ID]
+
+    @property
+    def clone_name(self) -> str:
+        """Name of the throwaway VM, and beginning of those of its disks and its network card."""
+        return f"clone-{self.stamp.astimezone(UTC):%Y%m%dT%H%M%S}-{self.pool}"[:LONGEST_ID].rstrip("-_")
+
+    @property
+    def clone_id(self) -> str:
+        """ARM id of the throwaway VM."""
+        return self._compute_id("virtualMachines", self.clone_name)
 
     @property
     def probe_name(self) -> str:
@@ -219,11 +242,12 @@ class RunPlan(BaseModel):
 
     def id_of_pool(self, name: str) -> str:
         """Return the ARM id of a pool of the spec's account."""
-        pool = self.spec.pool
-        return (
-            f"/subscriptions/{self.spec.subscription}/resourceGroups/{pool.resource_group}"
-            f"/providers/Microsoft.Batch/batchAccounts/{pool.account}/pools/{name}"
-        )
+        return f"{account_id(self.spec)}/pools/{name}"
+
+    @property
+    def pool_region(self) -> str | None:
+        """Normalised region of the pool; None before preflight has seen the account."""
+        return self.regions.get(account_id(self.spec).lower())
 
     @property
     def tags(self) -> dict[str, str]:
@@ -234,18 +258,41 @@ class RunPlan(BaseModel):
             RUN_TAG: self.run_id[:LONGEST_TAG],
         }
 
+    @property
+    def version_tags(self) -> dict[str, str]:
+        """Tags of the version that the run makes: those of everything, and the state of its source."""
+        known = {FINGERPRINT_TAG: self.source.fingerprint} if self.source and self.source.fingerprint else {}
+        return {**self.tags, **known}
+
     def replicas(self, home_region: str) -> dict[str, int]:
-        """Return replicas per normalised region; the golden VM's region is always among them."""
-        image, auto = self.spec.image, self.largest.replicas
-        counts = {normal_region(home_region): auto if image.replicas == "auto" else image.replicas}
-        for region in image.target_regions:
-            counts[normal_region(region.name)] = auto if region.replicas == "auto" else region.replicas
-        return counts
+        """Return replicas per normalised region; the source's own region is always among them."""
+        image, home = self.spec.image, normal_region(home_region)
+        wanted = {
+            home: image.replicas,
+            **{normal_region(region.name): region.replicas for region in image.target_regions},
+        }
+        return {region: self._auto(region) if count == "auto" else count for region, count in wanted.items()}
+
+    def _auto(self, region: str) -> int:
+        """Return the replicas that the pools in a region need; one whose region is not known may be in any."""
+        nodes = Counter(self.nodes_elsewhere)
+        nodes[account_id(self.spec).lower()] += self.largest.total
+        return replicas_for(
+            sum(count for account, count in nodes.items() if self.regions.get(account, region) == region)
+        )
 
 
 def refresh_dag_id(pool: str) -> str:
     """Return the id of the DAG that refreshes a pool."""
     return f"{REFRESH_DAG_PREFIX}{pool}"
+
+
+def account_id(spec: PoolSpec) -> str:
+    """Return the ARM id of a spec's Batch account."""
+    return (
+        f"/subscriptions/{spec.subscription}/resourceGroups/{spec.pool.resource_group}"
+        f"/providers/Microsoft.Batch/batchAccounts/{spec.pool.account}"
+    )
 
 
 def definition_id(spec: PoolSpec) -> str:
@@ -304,12 +351,16 @@ def make_plan(
     conf: Mapping[str, Any],
     params: Mapping[str, Any],
     keys: Sequence[str] = PARAMS,
+    nodes_elsewhere: Mapping[str, int] | None = None,
+    scheduled: bool = False,
 ) -> RunPlan:
     """Return the plan of one run; node counts that its form leaves open are those of the spec at ``stamp``.
 
     :param conf: the run's conf as it was sent; Airflow lets unknown keys through, here they are refused
     :param params: the params that Airflow made of form, conf and defaults
     :param keys: keys that the DAG's form offers
+    :param nodes_elsewhere: nodes of the other pools on the image by account, see :class:`RunPlan`
+    :param scheduled: whether no person started the run
     :raises RunConfError: with every fault of the conf at once
     """
     faults = [_unknown(key, keys) for key in conf if key not in keys]
@@ -335,6 +386,13 @@ def make_plan(
     force = params.get("force", False)
     if not isinstance(force, bool):
         faults.append(f"force is {force!r}, not true or false")
+    force_rebuild = params.get("force_rebuild", False)
+    if not isinstance(force_rebuild, bool):
+        faults.append(f"force_rebuild is {force_rebuild!r}, not true or false")
+    elif force_rebuild and version is not None:
+        faults.append("force_rebuild builds an image and image_version takes one that is there; allowed: one of them")
+    elif force_rebuild and not spec.image.source.kind.makes_images:
+        faults.append(f"force_rebuild is true, but image.source.{spec.image.source.kind} builds no images")
     why = params.get("why", "")
     if not isinstance(why, str) or ("why" in keys and not why.strip()):
         faults.append(f"why is {why!r}, not a reason")
@@ -357,7 +415,11 @@ def make_plan(
         plan_only=plan_only,
         existing_version_id=existing,
         force=force is True,
+        force_rebuild=force_rebuild is True,
+        scheduled=scheduled,
         why=why,
+        params={key: params[key] for key in keys if key in params},
+        nodes_elsewhere=nodes_elsewhere or {},
         largest=max(targets, largest_targets(spec), key=lambda counts: counts.total),
         spec=effective.model_copy(update={"refresh": spec.refresh.model_copy(update={"strategy": Strategy(strategy)})}),
     )

@@ -109,6 +109,7 @@ class ImageSource(BaseModel):
     :param road: what the version is made from; None where none is made
     :param system: None where the source could not be read, which preflight reports
     :param resource_id: what is captured: ARM id of the VM or of the managed image, or address of the OS disk's blob
+    :param warning: what people have to know of it; preflight says it, too
     :param fingerprint: of the source's state, to tell later whether it has changed
     """
 
@@ -121,6 +122,7 @@ class ImageSource(BaseModel):
     system: System | None = None
     resource_id: str | None = None
     fingerprint: str | None = None
+    warning: str = ""
 
 
 def road_for(spec: PoolSpec, system: System) -> Road:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from golden_pools.rules.passport import passport_schema
 from golden_pools.rules.preflight import PERMISSIONS, REPORT
 from golden_pools.rules.resize.codes import CODES, OWN_CODES, PROVIDER_CODES, REASONS, Code
 from golden_pools.spec.model import Treatment
@@ -107,7 +109,11 @@ the gravest decides, and all are reported.
 
 def pages() -> Mapping[str, str]:
     """Return every page by its file name."""
-    return {"preflight.md": preflight_page(), "resize-verdicts.md": verdicts_page()}
+    return {
+        "passport.schema.json": json.dumps(passport_schema(), indent=2) + "\n",
+        "preflight.md": preflight_page(),
+        "resize-verdicts.md": verdicts_page(),
+    }
 
 
 if __name__ == "__main__":

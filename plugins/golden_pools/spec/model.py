@@ -49,6 +49,11 @@ MOST_COMMUNICATING_NODES = 100
 """Nodes of a pool with inter-node communication in a Batch-service account ("Batch service quotas and limits")."""
 
 
+def replicas_for(nodes: int) -> int:
+    """Return the image replicas that so many nodes of a region need, at least one."""
+    return max(1, math.ceil(nodes / NODES_PER_REPLICA))
+
+
 class Targets(Part):
     """How many nodes the pool should have."""
 
@@ -67,7 +72,7 @@ class Targets(Part):
     @property
     def replicas(self) -> int:
         """Image replicas that so many nodes need, at least one."""
-        return max(1, math.ceil(self.total / NODES_PER_REPLICA))
+        return replicas_for(self.total)
 
 
 class StartTask(Part):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ReplicationTrigger(BaseTrigger):
-    """Wait until an image version is ``Succeeded`` and replicated in all its regions.
+    """Wait until an image version is ``Succeeded`` and replicated in all its regions, or in the one that matters.
 
     The version itself is polled, not its operation: it alone tells the progress per region.
 
@@ -26,16 +26,24 @@ class ReplicationTrigger(BaseTrigger):
     :param version_id: full ARM id of the version
     :param operation: the PUT as :class:`~golden_pools.hooks.operations.PendingOperation` JSON, asked for the reason
         when the version fails; ``None`` where it is not known any more
+    :param region: normalised; the wait ends as soon as nodes there can be made from the version
     """
 
     def __init__(
-        self, *, connection: str, subscription: str, version_id: str, operation: dict[str, Any] | None = None
+        self,
+        *,
+        connection: str,
+        subscription: str,
+        version_id: str,
+        operation: dict[str, Any] | None = None,
+        region: str | None = None,
     ) -> None:
         super().__init__()
         self.connection = connection
         self.subscription = subscription
         self.version_id = version_id
         self.operation = operation
+        self.region = region
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments."""
@@ -46,6 +54,7 @@ class ReplicationTrigger(BaseTrigger):
                 "subscription": self.subscription,
                 "version_id": self.version_id,
                 "operation": self.operation,
+                "region": self.region,
             },
         )
 
@@ -81,20 +90,29 @@ class ReplicationTrigger(BaseTrigger):
             await asyncio.sleep(interval)
 
     async def _ended(self, hook: AsyncComputeHook, version: ImageVersion) -> bool:
+        if self.region is not None and version.ready_in(self.region):
+            return True
+        if version.is_busy:  # a region has failed perhaps, but Azure takes no change before the others are through
+            return False
         if version.provisioning_state == "Failed" or version.aggregated_state == "Failed":
             if self.operation is not None:
                 from golden_pools.hooks.operations import PendingOperation
 
                 await hook.finish(PendingOperation.from_dict(self.operation))  # raises with Azure's reason
-            regions = "; ".join(f"{r.region} {r.state} {r.details}".strip() for r in version.regions)
             raise AzureRefusedError(
                 "The image version could not be built or replicated",
                 resource=self.version_id,
-                answer=f"provisioning {version.provisioning_state}, replication {version.aggregated_state} ({regions})",
-                advice="clear the publish task: it asks Azure again for the same version; "
+                answer=f"provisioning {version.provisioning_state}, replication {version.aggregated_state} "
+                f"({states(version)})",
+                advice="clear the task: it asks Azure again for the same version; "
                 "if it fails again, look at the regions' details",
             )
         return version.provisioning_state == "Succeeded" and version.aggregated_state == "Completed"
+
+
+def states(version: ImageVersion) -> str:
+    """Return every region with its state, and why it failed."""
+    return "; ".join(f"{one.region} {one.state} {one.details}".strip() for one in version.regions)
 
 
 def progress(version: ImageVersion) -> str:

@@ -195,12 +195,25 @@ def _few_replicas(case: Case, replicas: int, az: str) -> Iterator[Finding]:
         )
 
 
-@check(reads=(Lookup.IMAGE_VERSION,))
+@check(needs=(Lookup.IMAGE_VERSION,))
 def version_subscription(case: Case) -> Iterator[Finding]:
-    """Does the given version lie in the spec's subscription?"""
+    """Does the given version lie in another subscription?"""
     if f"/subscriptions/{case.plan.spec.subscription}/".casefold() not in case.plan.version_id.casefold():
-        yield case.error(
+        yield case.info(
             f"the version is {case.plan.version_id}, the spec's subscription {case.plan.spec.subscription}",
-            "give the run a version of the spec's subscription",
+            "nothing, if the nodes start: both have to be of one Entra tenant, the resource provider Microsoft.Batch "
+            "has to be registered in the version's subscription, and the login needs "
+            "Microsoft.Compute/disks/beginGetAccess/action on the version",
             case.az.version("id"),
+        )
+
+
+@check()
+def source_warning(case: Case) -> Iterator[Finding]:
+    """Is there something about the source that a person has to look at?"""
+    if case.plan.source and case.plan.source.warning:
+        yield case.warning(
+            case.plan.source.warning,
+            "read why the builds failed in the runs before, mend it, and trigger the DAG by hand",
+            case.az.versions(),
         )
