@@ -25,3 +25,8 @@ def pool_asset(pool: str, spec: PoolSpec) -> Asset:
 
 WATCH = Asset(name="golden-pools/watch", group="golden-pools")
 """The findings of the drift watch: an event for each look, with what is new and what is gone in its extra."""
+
+
+def retention_asset() -> Asset:
+    """Return the asset of retention: an event has the report of a run that looked what of the images may go."""
+    return Asset(name="golden-pools/retention", group="golden-pools")

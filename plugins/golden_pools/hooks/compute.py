@@ -7,6 +7,8 @@ has taken the order; nothing waits here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from enum import Enum
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError
@@ -22,6 +24,12 @@ from golden_pools.spec.part import normal_region
 
 CHANGEABLE_PROFILE = frozenset({"targetRegions", "replicaCount", "excludeFromLatest", "endOfLifeDate"})
 """Parts of a version's publishing profile that an update may hold ("Azure Compute Gallery", updating versions)."""
+
+
+class Keep(Enum):
+    """What a write leaves alone, where None means something else."""
+
+    AS_IT_IS = "as it is"
 
 
 class ComputeHook(AzureHook):
@@ -243,14 +251,21 @@ class ComputeHook(AzureHook):
         )
 
     def mark_version(
-        self, version_id: str, *, tags: Mapping[str, str], exclude_from_latest: bool | None = None
+        self,
+        version_id: str,
+        *,
+        tags: Mapping[str, str],
+        exclude_from_latest: bool | None = None,
+        end_of_life: datetime | Keep | None = Keep.AS_IT_IS,
     ) -> PendingOperation | None:
         """Tag an image version, and say whether "latest" may mean it; None where there is nothing to wait for.
 
         Tags alone do not touch the publishing profile, which may be changing: a region that is being added would be
         taken out again.
 
+        :param tags: those to set; none is ever taken away, since it is not documented whether an update could
         :param exclude_from_latest: None: as it is
+        :param end_of_life: when it is of no more use; None takes the date away
         :raises AzureRefusedError: there is no such version, among others
         """
         parts = _parse(version_id)
@@ -259,15 +274,19 @@ class ComputeHook(AzureHook):
         what = f"mark image version {where[3]}"
         with azure_errors("Could not read the image version", version_id):
             found = client.get(*where).as_dict()
-        present = found.get("tags") or {}
-        excluded = bool(found["properties"]["publishingProfile"].get("excludeFromLatest"))
+        present, profile = found.get("tags") or {}, found["properties"]["publishingProfile"]
+        changes: dict[str, Any] = {}
+        if exclude_from_latest not in (None, bool(profile.get("excludeFromLatest"))):
+            changes["excludeFromLatest"] = exclude_from_latest
+        if end_of_life not in (Keep.AS_IT_IS, compute_facts.moment(profile.get("endOfLifeDate"))):
+            changes["endOfLifeDate"] = end_of_life.isoformat() if isinstance(end_of_life, datetime) else None
         body: dict[str, Any] = {"tags": {**present, **tags}}
-        if exclude_from_latest in (None, excluded):
+        if not changes:
             if body["tags"] != present:
                 with azure_errors(f"Could not {what}", version_id):
                     client.begin_update(*where, body, polling=False).result()
             return None
-        body["properties"] = changed_profile(found, excludeFromLatest=exclude_from_latest)
+        body["properties"] = changed_profile(found, **changes)
         return self._begin(what, version_id, client.begin_update, *where, body)
 
     def begin_regions(self, version_id: str, regions: Mapping[str, int]) -> PendingOperation:

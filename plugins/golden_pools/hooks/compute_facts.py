@@ -166,7 +166,10 @@ def managed_image(value: Json) -> facts.ManagedImage:
         provisioning_state=str(dig(value, "properties", "provisioningState") or ""),
         snapshot_ids=tuple(source for source in sources if source),
         tags=value.get("tags") or {},
+        size_gib=_total(storage.get("osDisk"), data_disks, "diskSizeGB"),
         data_luns=tuple(int(disk["lun"]) for disk in data_disks),
+        os_type=dig(storage, "osDisk", "osType"),
+        hyper_v_generation=dig(value, "properties", "hyperVGeneration"),
     )
 
 
@@ -241,7 +244,14 @@ def image_version(value: Json) -> facts.ImageVersion:
         data_luns=tuple(sorted(int(disk["lun"]) for disk in storage.get("dataDiskImages") or ())),
         published=moment(profile.get("publishedDate")),
         end_of_life=moment(profile.get("endOfLifeDate")),
+        size_gib=_total(storage.get("osDiskImage"), storage.get("dataDiskImages") or (), "sizeInGB"),
     )
+
+
+def _total(os_disk: Json | None, data_disks: Iterable[Json], field: str) -> int | None:
+    """Return the GiB of all disks, or None where Azure does not say one."""
+    sizes = [dig(disk, field) for disk in (os_disk, *data_disks)]
+    return None if None in sizes else sum(int(size) for size in sizes)
 
 
 def vm_size(name: str, family: str, capabilities: Iterable[Json]) -> facts.VmSize:

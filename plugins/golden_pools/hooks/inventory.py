@@ -33,6 +33,15 @@ class InventoryHook(AzureHook):
             batch_facts.account,
         )
 
+    def definitions(self, group: str, gallery: str) -> list[str]:
+        """Return the ids of a gallery's image definitions."""
+        return self._all(
+            "image definitions",
+            f"{self._group(group)}/providers/Microsoft.Compute/galleries/{gallery}",
+            lambda: self.compute_client().gallery_images.list_by_gallery(group, gallery),
+            lambda definition: str(definition["id"]),
+        )
+
     def versions(self, definition_id: str) -> list[facts.ImageVersion]:
         """Return the versions of a definition, in any subscription; a list does not tell their replication."""
         from azure.mgmt.core.tools import parse_resource_id

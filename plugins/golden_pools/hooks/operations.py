@@ -21,7 +21,7 @@ from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
 
 from golden_pools.errors import AzureRefusedError
 from golden_pools.hooks.azure import AsyncAzureHook
-from golden_pools.hooks.failures import azure_errors, is_busy, mask, retry_after_seconds, status_of
+from golden_pools.hooks.failures import azure_errors, is_absent, is_busy, mask, retry_after_seconds, status_of
 
 COMPUTE_API = "2026-04-01"
 DISK_API = "2026-03-02"
@@ -49,11 +49,13 @@ class PendingOperation:
     :param what: what is being done, in words that go on from "could not": ``make snapshot x``
     :param resource_id: full ARM id of the resource
     :param token: the SDK's continuation token; None: watch the resource's own state
+    :param removes: the resource is deleted, and the wait ends when it is really gone
     """
 
     what: str
     resource_id: str
     token: str | None = None
+    removes: bool = False
 
     @property
     def api_version(self) -> str:
@@ -61,14 +63,14 @@ class PendingOperation:
         kind = self.resource_id.lower().partition("/providers/")[2].split("/")[1]
         return API_VERSIONS[kind]
 
-    def to_dict(self) -> dict[str, str | None]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the operation as JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> PendingOperation:
         """Return the operation that :meth:`to_dict` wrote."""
-        return cls(what=value["what"], resource_id=value["resource_id"], token=value["token"])
+        return cls(**value)
 
 
 class StartOnly(ARMPolling):  # type: ignore[misc]
@@ -136,6 +138,40 @@ class AsyncOperations(AsyncAzureHook):
                         raise
             await self._watch(operation, patience)
         return None
+
+    async def finish_removal(self, operation: PendingOperation, *, patience: int = DEFAULT_PATIENCE) -> None:
+        """Wait until a deletion has ended well and the resource is really gone: Azure ends the one before the other.
+
+        :param patience: as in :meth:`finish`; also how often a resource may show another state than ``Deleting``
+        :raises AzureRefusedError: the deletion failed
+        """
+        connection = await self.connection()
+        other_state = 0
+        with azure_errors(f"Could not {operation.what}", operation.resource_id):
+            if operation.token is not None:
+                try:
+                    await self._follow(operation.token, patience)
+                except HttpResponseError as error:
+                    if status_of(error) not in (404, 410):
+                        raise
+            while True:
+                try:
+                    resource = await self.read(operation.resource_id, operation.api_version, patience=patience)
+                except HttpResponseError as error:
+                    if not is_absent(error):
+                        raise
+                    return
+                state = str(resource.get("properties", {}).get("provisioningState"))
+                other_state = 0 if state == "Deleting" else other_state + 1
+                if other_state > patience:
+                    raise AzureRefusedError(
+                        f"Could not {operation.what}",
+                        resource=operation.resource_id,
+                        answer=mask(f"it is still there, provisioningState {state}"),
+                        advice="the resource's Activity log in the portal says why; the next run tries it again",
+                        code="StillThere",
+                    )
+                await asyncio.sleep(connection.poll_seconds)
 
     async def _follow(self, token: str, patience: int) -> Any:
         connection = await self.connection()

@@ -114,7 +114,7 @@ def is_fit(version: ImageVersion, now: datetime) -> bool:
     return (
         version.provisioning_state == "Succeeded"
         and not is_marked(version.tags, ImageVerdict.BAD)
-        and RETIRED_TAG not in version.tags
+        and not version.tags.get(RETIRED_TAG)
         and (version.end_of_life is None or version.end_of_life > now)
     )
 

@@ -169,7 +169,10 @@ class ManagedImage:
     provisioning_state: str
     snapshot_ids: tuple[str, ...]
     tags: Mapping[str, str] = field(default_factory=dict)
+    size_gib: int | None = None  # of all its disks
     data_luns: tuple[int, ...] = ()  # LUNs of its data disks
+    os_type: str | None = None
+    hyper_v_generation: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +222,7 @@ class ImageVersion:
     data_luns: tuple[int, ...] = ()  # LUNs of its data disks
     published: datetime | None = None
     end_of_life: datetime | None = None
+    size_gib: int | None = None  # of all its disks, once; each replica is as large
 
     def ready_in(self, region: str) -> bool:
         """Return whether nodes in ``region`` (normalised) can be made from this version.

@@ -43,8 +43,12 @@ VERDICT_TAG = "golden-pools-verdict"
 WHY_TAG = "golden-pools-why"
 """Tag of an image version: the reason for its verdict."""
 
+PIN_TAG = "golden-pools-pin"
+"""Tag of anything that a run made, with any value: retention leaves it alone."""
+
 RETIRED_TAG = "golden-pools-retired"
-"""Tag of an image version that nothing needs any more: since when, ISO 8601. It is deleted some days later."""
+"""Tag of an image version that nothing needs any more: since when, ISO 8601, and why. It is deleted some days
+later. Empty: it was needed again."""
 
 FINGERPRINT_TAG = "golden-pools-fingerprint"
 """Tag of an image version: the state of the source that it was made from, see :mod:`rules.fingerprint`."""

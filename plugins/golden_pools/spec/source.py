@@ -189,6 +189,16 @@ class Vhd(Part):
         return disks
 
 
+class PackerVhd(Part):
+    """What a manifest does not tell of a VHD."""
+
+    region: RegionName = Field(
+        description="Region of the storage account, where the image is made too.", examples=["westeurope"]
+    )
+    os_type: Literal["Linux", "Windows"] = Field(description="System on the OS disk.")
+    generation: Literal["V1", "V2"] = Field(description="Generation that the OS disk boots in.")
+
+
 class Packer(Part):
     """What Packer built last, as its ``manifest`` post-processor wrote it down."""
 
@@ -203,8 +213,8 @@ class Packer(Part):
     build: str | None = Field(
         default=None, min_length=1, description="Name of the build in the manifest; the newest of any if absent."
     )
-    vhd_generation: Literal["V1", "V2"] = Field(
-        default="V1", description="Generation of an artifact that is a VHD; the manifest does not tell."
+    vhd: PackerVhd | None = Field(
+        default=None, description="Needed where the artifact is a VHD: what the manifest does not tell of it."
     )
 
 

@@ -57,7 +57,7 @@ class OperationsTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: success, or the failure of the first operation that failed, all named in the log."""
+        """Yield one event: success, or what failed: the first failure, and all of them."""
         from golden_pools.hooks.operations import AsyncOperations, PendingOperation
 
         await asyncio.sleep(FIRST_LOOK_SECONDS)
@@ -66,7 +66,7 @@ class OperationsTrigger(BaseTrigger):
             failures = await asyncio.gather(*(self._finish(hook, operation) for operation in operations))
         failed = [failure for failure in failures if failure is not None]
         if failed:
-            yield TriggerEvent({"failure": failed[0].to_dict()})
+            yield TriggerEvent({"failure": failed[0].to_dict(), "failures": [failure.to_dict() for failure in failed]})
         elif self.ends_task:
             yield TaskSuccessEvent(xcoms={"return_value": self.result})
         else:
@@ -75,7 +75,7 @@ class OperationsTrigger(BaseTrigger):
     async def _finish(self, hook: AsyncOperations, operation: PendingOperation) -> GoldenPoolsError | None:
         started = asyncio.get_running_loop().time()
         try:
-            await hook.finish(operation)
+            await (hook.finish_removal(operation) if operation.removes else hook.finish(operation))
         except GoldenPoolsError as error:
             self.log.error("%s", error)
             return error
