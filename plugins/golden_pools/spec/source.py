@@ -42,14 +42,7 @@ class Capture(StrEnum):
     """In which state the golden VM's disks are copied."""
 
     DEALLOCATED = "deallocated"
-    STOPPED = "stopped"
     RUNNING = "running"
-    RESTORE_POINT = "restore_point"
-
-    @property
-    def stops_vm(self) -> bool:
-        """Whether the VM stands still while its disks are copied."""
-        return self in (Capture.DEALLOCATED, Capture.STOPPED)
 
 
 class Route(StrEnum):
@@ -112,10 +105,8 @@ class GoldenVm(Part):
     capture: Capture = Field(
         default=Capture.DEALLOCATED,
         description=(
-            "`deallocated` stops a running VM for the snapshots and starts it again: all disks show one moment; "
-            "`stopped` only powers it off, which is quicker and stays billed. `running` leaves it alone: each disk is "
-            "crash-consistent by itself only. `restore_point` leaves it alone too and copies all disks at one moment, "
-            "where size and disk caching allow it."
+            "`deallocated` stops a running VM for the snapshots and starts it again: all disks show one moment. "
+            "`running` leaves it alone: each disk is crash-consistent by itself only."
         ),
     )
     route: Route = Field(
