@@ -26,6 +26,7 @@ STAGES = {
     "canary.pool",
     "canary.probe",
     "canary.remove",
+    "replicate",
     "pool.refresh",
     "pool.resize",
     "pool.nodes",

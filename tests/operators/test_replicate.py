@@ -12,6 +12,7 @@ from golden_pools.errors import AzureRefusedError
 from golden_pools.hooks.compute import ComputeHook
 from golden_pools.operators.announce import AnnounceImageOperator
 from golden_pools.operators.passport import RecordPassportOperator
+from golden_pools.operators.preflight import PreflightOperator
 from golden_pools.operators.replicate import ReplicateVersionOperator
 from golden_pools.rules.facts import ImageVersion
 from golden_pools.rules.plan import account_id
@@ -207,3 +208,15 @@ def recording() -> RecordPassportOperator:
     return RecordPassportOperator(
         task_id="record", publish_task_id="publish", refresh_task_id="refresh", nodes_task_id="nodes", asset=POOL
     )
+
+
+def test_preflight_says_where_the_accounts_of_other_pools_are(cloud: Cloud, run: Run) -> None:
+    own, hidden = account_id(run.spec).lower(), account_id(run.spec).lower().replace("goldenbatch", "hidden")
+    written = {**run.xcoms["plan"], "nodes_elsewhere": {own: 300, hidden: 300}}
+    run.xcoms["plan"] = written
+    found = run.do(PreflightOperator(task_id="preflight"))
+    assert found["regions"] == {own: "westeurope"}, "an account that is not there may be anywhere"
+    assert PreflightOperator(task_id="preflight").plan(run.context(replicate())).replicas("westeurope") == {
+        "westeurope": 3,
+        "northeurope": 1,
+    }

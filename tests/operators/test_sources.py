@@ -45,9 +45,9 @@ class Nights:
             whole[part] |= fields
         return PoolSpec.model_validate(whole)
 
-    def night(self, spec: PoolSpec, **conf: Any) -> DagRun:
+    def night(self, spec: PoolSpec, *, run_id: str = "manual__1", **conf: Any) -> DagRun:
         """Run the DAG, and see that it has looked at the source itself."""
-        run = Run(spec, conf=conf, stamp=self.virtual.now(), fire=self.virtual.fire)
+        run = Run(spec, conf=conf, run_id=run_id, stamp=self.virtual.now(), fire=self.virtual.fire)
         run.xcoms.pop("source", None)
         self.cloud.forget()
         return DagRun(pool_dag("small", spec), run, run.do_with_retries).go()

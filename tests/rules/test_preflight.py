@@ -26,7 +26,7 @@ from golden_pools.rules.preflight import (
     preflight,
     render,
 )
-from golden_pools.rules.source import ImageSource
+from golden_pools.rules.source import ImageSource, Road
 from golden_pools.spec.model import Targets
 
 from tests.rules.build import (
@@ -110,6 +110,16 @@ SPOT = plan(pool={"targets": {"spot": 5}})
 LEGACY_LARGE = plan(image=DIRECT, pool={"targets": {"dedicated": 2001}})
 SOURCE_ID = f"{COMPUTE}/images/golden-20261121T041500"
 AWAY = f"/subscriptions/{OTHER_SUBSCRIPTION}/resourceGroups/x/providers/Microsoft.Compute/disks/data-0"
+PACKED = IN_PLACE_OF.model_copy(
+    update={
+        "source": ImageSource(
+            builds=True,
+            reason="Packer build farm",
+            road=Road.MANAGED_IMAGE,
+            resource_id="/subscriptions/1/resourceGroups/images/providers/Microsoft.Compute/images/packer-1",
+        )
+    }
+)
 WIDE = {"image": {"target_regions": [{"name": "northeurope"}]}}
 
 FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
@@ -237,6 +247,7 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
     ("batch-region", BUILD, batch(location="northeurope"), ERROR, "the image goes to westeurope"),
     ("batch-region", plan(**WIDE), batch(location="northeurope"), INFO, "Batch account is in northeurope"),
     ("batch-region", IN_PLACE_OF, batch(location="northeurope"), ERROR, "Batch account is in northeurope"),
+    ("packer-direct", PACKED, batch(), ERROR, "a managed image that Packer built"),
     ("direct-managed-image", IN_PLACE_OF, observations(), WARNING, "RETIRED"),
     ("managed-disks", BUILD, vm(data_disks=(disk(lun=0, id=None),)), ERROR, "data-0"),
     ("ephemeral-os-disk", BUILD, os_disk(id=None, ephemeral=True), ERROR, "ephemeral"),

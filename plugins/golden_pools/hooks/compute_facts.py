@@ -168,6 +168,8 @@ def managed_image(value: Json) -> facts.ManagedImage:
         tags=value.get("tags") or {},
         size_gib=_total(storage.get("osDisk"), data_disks, "diskSizeGB"),
         data_luns=tuple(int(disk["lun"]) for disk in data_disks),
+        os_type=dig(storage, "osDisk", "osType"),
+        hyper_v_generation=dig(value, "properties", "hyperVGeneration"),
     )
 
 

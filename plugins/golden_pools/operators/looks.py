@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from airflow.sdk.exceptions import AirflowException
+
 from golden_pools.errors import AzureRefusedError, PreflightError
 from golden_pools.operators.base import now
 from golden_pools.rules import fingerprint
 from golden_pools.rules.build import is_fit, newest_fit
+from golden_pools.rules.packer import ArtifactKind, Build, ManifestError, newest_build
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.source import ImageSource, System, road_for
 from golden_pools.spec.part import normal_region
-from golden_pools.spec.source import SourceKind
+from golden_pools.spec.source import Packer, SourceKind
 
 if TYPE_CHECKING:
     from golden_pools.hooks.compute import ComputeHook
@@ -143,9 +146,92 @@ def _no_version(definition_id: str, versions: list[ImageVersion], region: str | 
     )
 
 
+def packer(hook: ComputeHook, plan: RunPlan) -> Look:
+    """Take the newest artifact of a manifest, and go on from what it is.
+
+    :raises PreflightError: the manifest cannot be read or names no image, or the image is gone
+    """
+    given = plan.spec.image.source.packer
+    assert given is not None
+    build = _newest_build(given)
+    if build.kind is ArtifactKind.VERSION:
+        return Look(source=existing(hook, build.artifact_id, f"{build} made it"))
+    if build.kind is ArtifactKind.MANAGED_IMAGE:
+        system = _system_of_image(hook, plan, given, build)
+    elif given.vhd is None:
+        raise PreflightError(
+            f"{build} left a VHD, and the spec does not say what is in it",
+            resource=given.manifest,
+            answer=build.artifact_id,
+            advice="add image.source.packer.vhd with region, os_type and generation",
+        )
+    else:
+        system = System(
+            location=normal_region(given.vhd.region), os_type=given.vhd.os_type, generation=given.vhd.generation
+        )
+    mark = fingerprint.of_text("packer", f"{build.packer_run_uuid} {build.artifact_id}".lower())
+    source = ImageSource(
+        builds=True,
+        reason=str(build),
+        road=road_for(plan.spec, system),
+        system=system,
+        resource_id=build.artifact_id,
+        fingerprint=mark,
+    )
+    return Look(source=source, differs=lambda before: "" if before == mark else "it is another build")
+
+
+def _newest_build(given: Packer) -> Build:
+    """Read the manifest."""
+    from airflow.sdk import ObjectStoragePath
+
+    from golden_pools.hooks.failures import mask
+
+    try:
+        text = ObjectStoragePath(given.manifest, conn_id=given.connection).read_text(encoding="utf-8")
+    except (OSError, ValueError, ImportError, AirflowException) as error:
+        # Cloud file systems put whole requests into their messages, and a signature may be among them.
+        raise PreflightError(
+            "Packer's manifest cannot be read",
+            resource=given.manifest,
+            answer=mask(f"{type(error).__name__}: {error}"),
+            advice="correct image.source.packer.manifest or its connection; for abfs:// the provider package "
+            "apache-airflow-providers-microsoft-azure brings the file system, others have their own",
+        ) from error
+    try:
+        return newest_build(text, given.build)
+    except ManifestError as error:
+        raise PreflightError(
+            "Packer's manifest names no image", resource=given.manifest, answer=str(error), advice=error.advice
+        ) from error
+
+
+def _system_of_image(hook: ComputeHook, plan: RunPlan, given: Packer, build: Build) -> System:
+    _, _, subscription, _, group, *_, name = build.artifact_id.split("/")
+    if subscription.casefold() != plan.spec.subscription.casefold():
+        raise PreflightError(
+            f"The managed image of {build} is in another subscription",
+            resource=build.artifact_id,
+            answer=f"the spec's subscription is {plan.spec.subscription}",
+            advice="let Packer publish to a gallery (shared_image_gallery_destination), or build in this subscription",
+        )
+    image = hook.managed_image(group, name)
+    if image is None or image.os_type is None:
+        raise PreflightError(
+            f"The managed image of {build} is not there"
+            if image is None
+            else "The managed image does not say its system",
+            resource=build.artifact_id,
+            answer=f"by manifest {given.manifest}",
+            advice="run Packer again: the newest build counts, whatever became of its image",
+        )
+    return System(location=image.location, os_type=image.os_type, generation=image.hyper_v_generation or "V1")
+
+
 LOOKS: Mapping[SourceKind, Callable[[ComputeHook, RunPlan], Look]] = {
     SourceKind.GOLDEN_VM: vm,
     SourceKind.GENERALIZED_VM: vm,
     SourceKind.VHD: vhd,
+    SourceKind.PACKER: packer,
     SourceKind.IMAGE_VERSION: image_version,
 }

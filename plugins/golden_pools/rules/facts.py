@@ -171,6 +171,8 @@ class ManagedImage:
     tags: Mapping[str, str] = field(default_factory=dict)
     size_gib: int | None = None  # of all its disks
     data_luns: tuple[int, ...] = ()  # LUNs of its data disks
+    os_type: str | None = None
+    hyper_v_generation: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -161,12 +161,6 @@ class Image(Part):
         description="Replicas in the source's own region; `auto` is one per 300 nodes of the pools that use the image.",
     )
     build: Build = Field(default=Build(), description="When a run builds an image.")
-    passports: str | None = Field(
-        default=None,
-        min_length=1,
-        description="Directory for the passports of the versions, as Airflow's ObjectStoragePath takes it.",
-        examples=["abfs://passports@teamstorage/golden"],
-    )
 
     @field_validator("resource_group")
     @classmethod

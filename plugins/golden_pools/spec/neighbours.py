@@ -29,6 +29,10 @@ def neighbour_faults(specs: Specs) -> Faults:
         _one_source(specs, pools, faults)
         _nodes_within_limits(specs, pools, faults)
         _one_build_at_a_time(specs, pools, faults)
+    for pool, spec in specs.items():
+        if spec.image.source.follow is not None:
+            text = "found a pool to follow; allowed: another source, since no run follows another pool's image yet"
+            faults[pool].append(Remark(("image", "source", "follow"), text))
     return dict(faults)
 
 

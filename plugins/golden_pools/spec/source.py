@@ -42,14 +42,7 @@ class Capture(StrEnum):
     """In which state the golden VM's disks are copied."""
 
     DEALLOCATED = "deallocated"
-    STOPPED = "stopped"
     RUNNING = "running"
-    RESTORE_POINT = "restore_point"
-
-    @property
-    def stops_vm(self) -> bool:
-        """Whether the VM stands still while its disks are copied."""
-        return self in (Capture.DEALLOCATED, Capture.STOPPED)
 
 
 class Route(StrEnum):
@@ -112,10 +105,8 @@ class GoldenVm(Part):
     capture: Capture = Field(
         default=Capture.DEALLOCATED,
         description=(
-            "`deallocated` stops a running VM for the snapshots and starts it again: all disks show one moment; "
-            "`stopped` only powers it off, which is quicker and stays billed. `running` leaves it alone: each disk is "
-            "crash-consistent by itself only. `restore_point` leaves it alone too and copies all disks at one moment, "
-            "where size and disk caching allow it."
+            "`deallocated` stops a running VM for the snapshots and starts it again: all disks show one moment. "
+            "`running` leaves it alone: each disk is crash-consistent by itself only."
         ),
     )
     route: Route = Field(
@@ -189,6 +180,16 @@ class Vhd(Part):
         return disks
 
 
+class PackerVhd(Part):
+    """What a manifest does not tell of a VHD."""
+
+    region: RegionName = Field(
+        description="Region of the storage account, where the image is made too.", examples=["westeurope"]
+    )
+    os_type: Literal["Linux", "Windows"] = Field(description="System on the OS disk.")
+    generation: Literal["V1", "V2"] = Field(description="Generation that the OS disk boots in.")
+
+
 class Packer(Part):
     """What Packer built last, as its ``manifest`` post-processor wrote it down."""
 
@@ -203,8 +204,8 @@ class Packer(Part):
     build: str | None = Field(
         default=None, min_length=1, description="Name of the build in the manifest; the newest of any if absent."
     )
-    vhd_generation: Literal["V1", "V2"] = Field(
-        default="V1", description="Generation of an artifact that is a VHD; the manifest does not tell."
+    vhd: PackerVhd | None = Field(
+        default=None, description="Needed where the artifact is a VHD: what the manifest does not tell of it."
     )
 
 

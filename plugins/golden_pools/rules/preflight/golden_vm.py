@@ -257,6 +257,20 @@ def batch_region(case: Case) -> Iterator[Finding]:
         )
 
 
+@check(needs=(Lookup.ACCOUNT,))
+def packer_direct(case: Case) -> Iterator[Finding]:
+    """Does the account take a managed image that Packer built without a gallery?"""
+    direct = case.plan.builds_image and case.plan.spec.image.publish is Publish.MANAGED_IMAGE
+    given, mode = case.plan.given_image_id, case.account.allocation_mode
+    if direct and given and mode.casefold() == "batchservice":
+        yield case.error(
+            f"account {case.account.name} allocates pools in Batch's own subscription, and {given} is a managed image "
+            "that Packer built",
+            "use publish: gallery, or let Packer make a VHD and go on from there",
+            case.az.account("poolAllocationMode"),
+        )
+
+
 @check()
 def direct_managed_image(case: Case) -> Iterator[Finding]:
     """Does the pool take its image straight from a managed image, the road that Azure has closed?"""

@@ -1,0 +1,124 @@
+"""``image.source.packer``: a run goes on from whatever Packer has left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from golden_pools.errors import GoldenPoolsError, PreflightError
+
+from tests.operators.conftest import COMPUTE, NEW
+from tests.operators.dag_run import State
+from tests.operators.test_sources import Nights
+from tests.operators.test_sources import nights as nights
+from tests.rules.test_packer import VHD, build, manifest
+
+VHD_FACTS = {"region": "West Europe", "os_type": "Linux", "generation": "V2"}
+OF_SAMPLE = "https://goldenvhds.blob.core.windows.net/vhds/golden.vhd"
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Any:
+    """Write a manifest with one build; returns the source of a spec that names it."""
+
+    def written(artifact: str, **more: Any) -> dict[str, Any]:
+        path = tmp_path / "packer-manifest.json"
+        path.write_text(manifest(build(artifact)), encoding="utf-8")
+        return {"packer": {"manifest": str(path), **more}}
+
+    return written
+
+
+def make_image(nights: Nights) -> str:
+    """Make a managed image as Packer does, of the golden VM's OS disk; returns its ARM id."""
+    nights.cloud.make_version(NEW)
+    snapshot = f"/subscriptions/{nights.cloud.subscription}/{COMPUTE}/snapshots/by-hand-{NEW}-os"
+    disk = {"osType": "Linux", "osState": "Generalized", "snapshot": {"id": snapshot}}
+    properties = {"hyperVGeneration": "V2", "storageProfile": {"osDisk": disk}}
+    nights.cloud.arm("PUT", f"{COMPUTE}/images/packer-1", {"location": "westeurope", "properties": properties})
+    nights.cloud.advance(minutes=5)
+    return f"/subscriptions/{nights.cloud.subscription}/{COMPUTE}/images/packer-1"
+
+
+def test_a_managed_image_becomes_a_version(nights: Nights, write: Any) -> None:
+    image = make_image(nights)
+    spec = nights.spec(source=write(image))
+    run = nights.night(spec)
+    assert run.succeeded, run.errors
+    assert not [write for write in nights.cloud.writes() if "/Microsoft.Compute/images/" in write]
+    assert run.states["image.managed_image"] is State.SKIPPED
+    source = nights.version(run)["properties"]["storageProfile"]["source"]["id"]
+    assert source.casefold() == image.casefold()
+
+
+def test_the_same_build_makes_no_second_version(nights: Nights, write: Any) -> None:
+    spec = nights.spec(source=write(make_image(nights)))
+    assert nights.night(spec).succeeded
+    again = nights.night(spec, run_id="manual__2")
+    assert again.succeeded
+    assert again.states["image.publish"] is State.SKIPPED
+    assert nights.made("versions") == []
+
+
+def test_a_version_is_taken_as_it_is(nights: Nights, write: Any) -> None:
+    version = nights.cloud.make_version(NEW)
+    run = nights.night(nights.spec(source=write(version)))
+    assert run.succeeded, run.errors
+    assert nights.made("versions") == []
+    assert nights.cloud.image_of().casefold() == version.casefold()
+
+
+def test_a_vhd_becomes_a_managed_image_and_a_version(nights: Nights, write: Any) -> None:
+    run = nights.night(nights.spec(source=write(OF_SAMPLE, vhd=VHD_FACTS)))
+    assert run.succeeded, run.errors
+    assert run.states["image.managed_image"] is State.SUCCESS
+    assert nights.version(run)["properties"]["provisioningState"] == "Succeeded"
+
+
+def refusal(nights: Nights, source: dict[str, Any], **parts: Any) -> GoldenPoolsError:
+    """Return why a run stops before it writes anything."""
+    run = nights.night(nights.spec(source=source, **parts))
+    assert not run.succeeded
+    assert nights.cloud.writes() == []
+    return run.errors.get("source") or run.errors["preflight"]
+
+
+def test_a_vhd_of_which_nothing_is_known(nights: Nights, write: Any) -> None:
+    error = refusal(nights, write(VHD))
+    assert error.answer == VHD
+    assert "image.source.packer.vhd with region, os_type and generation" in error.advice
+
+
+def test_a_managed_image_that_is_gone(nights: Nights, write: Any) -> None:
+    gone = f"/subscriptions/{nights.cloud.subscription}/{COMPUTE}/images/packer-0"
+    error = refusal(nights, write(gone))
+    assert "is not there" in error.what
+    assert error.resource == gone
+    assert "run Packer again" in error.advice
+
+
+def test_a_managed_image_of_another_subscription(nights: Nights, write: Any) -> None:
+    error = refusal(nights, write(f"/subscriptions/another/{COMPUTE}/images/packer-1"))
+    assert "in another subscription" in error.what
+    assert "shared_image_gallery_destination" in error.advice
+
+
+@pytest.mark.parametrize("name", ["nowhere.json", "."])
+def test_a_manifest_that_cannot_be_read(nights: Nights, tmp_path: Path, name: str) -> None:
+    error = refusal(nights, {"packer": {"manifest": str(tmp_path / name)}})
+    assert isinstance(error, PreflightError)
+    assert error.what == "Packer's manifest cannot be read"
+    assert "correct image.source.packer.manifest or its connection" in error.advice
+
+
+def test_a_direct_pool_of_packers_managed_image_in_a_batch_service_account(nights: Nights, write: Any) -> None:
+    legacy = {"publish": "managed_image", "legacy_direct_pool": True}
+    image = make_image(nights)
+    whole = nights.spec(source=write(image)).model_dump(mode="json")
+    whole["image"] |= {**legacy, "gallery": None, "definition": None}
+    run = nights.night(type(nights.spec()).model_validate(whole))
+    error = run.errors["preflight"]
+    assert "packer-direct" in error.what
+    assert "let Packer make a VHD and go on from there" in error.advice
+    assert nights.cloud.writes() == []
