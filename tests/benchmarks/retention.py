@@ -1,6 +1,6 @@
 """What a run of retention costs, by the number of versions: requests by kind, and seconds of this machine.
 
-``python -m tests.benchmarks.retention`` prints a table.
+``PYTHONPATH=plugins python -m tests.benchmarks.retention`` prints a table.
 """
 
 from __future__ import annotations
@@ -75,5 +75,6 @@ if __name__ == "__main__":
         for size in SIZES:
             one = cost(size, delete=delete)
             print(
-                f"  {size:5} versions: {one.requests:5} requests, {one.lists:4} pages, {one.writes:4} writes, {one.seconds:5.1f} s"
-            )  # noqa: E501
+                f"  {size:5} versions: {one.requests:5} requests, {one.lists:4} pages, "
+                f"{one.writes:4} writes, {one.seconds:5.1f} s"
+            )
