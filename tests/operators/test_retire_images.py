@@ -45,7 +45,7 @@ def tags(days: float, **more: str) -> dict[str, str]:
 
 
 def number(days: float) -> str:
-    return f"1.0.{1000 - int(days)}"
+    return f"1.0.{10_000 - int(days)}"
 
 
 def long_ago(days: list[float], pools: dict[str, str], **version: Any) -> World:

@@ -220,6 +220,16 @@ def test_pitfall_28_failed_builds_do_not_push_the_last_good_version_out() -> Non
     assert action_of(seen, OLD) is action_of(seen, OLDER) is Action.KEEP
 
 
+def test_pitfall_28_good_versions_that_failed_later_do_not_count_either() -> None:
+    broken = [build(ago(days=days), provisioning_state="Failed") for days in (20, 21)]
+    assert action_of(world(*broken, build(OLD), build(OLDER)), OLDER) is Action.KEEP
+
+
+def test_what_a_run_made_stays_with_its_version_whatever_the_version_says_it_was_made_from() -> None:
+    seen = world(build(OLD, source_id="/subscriptions/s/of/a/copy"))
+    assert {one.action for one in decide(seen)} == {Action.KEEP}
+
+
 def test_bad_and_unproved_versions_do_not_count() -> None:
     others = [build(ago(days=11 + n), tags={**tags_of(f"r{n}"), **tags}) for n, tags in enumerate((BAD, BAD, {}, {}))]
     seen = world(*others, build(OLD), build(OLDER))
