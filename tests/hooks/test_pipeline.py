@@ -170,8 +170,9 @@ COMPUTE_WRITES: dict[str, Callable[[MachinesHook], object]] = {
         VERSION_ID, location="l", origin=Origin(image_id="/i"), target_regions={"l": 1}, tags={}
     ),
     "mark_version": lambda hook: hook.mark_version(VERSION_ID, tags={"a": "b"}, exclude_from_latest=True),
+    "begin_regions": lambda hook: hook.begin_regions(VERSION_ID, {"l": 1}),
 }
-AT_ONCE = {name: write for name, write in COMPUTE_WRITES.items() if name != "mark_version"}
+AT_ONCE = {name: write for name, write in COMPUTE_WRITES.items() if name not in ("mark_version", "begin_regions")}
 """Writes that nothing is read for."""
 
 PLACE = ("batch", "acc")
