@@ -14,9 +14,9 @@ from golden_pools.hooks.batch import BatchHook
 from golden_pools.hooks.failures import azure_errors
 from golden_pools.hooks.inventory import InventoryHook
 from golden_pools.hooks.operations import PendingOperation, StartOnly
-from golden_pools.rules.facts import ImageVersion, ManagedImage, Pool, Resource, Snapshot
-from golden_pools.rules.retention import World, folded
-from golden_pools.rules.retention.remains import account_id
+from golden_pools.rules.facts import ImageVersion, ManagedImage, Pool, Resource, Snapshot, folded
+from golden_pools.rules.plan import account_id
+from golden_pools.rules.retention import World
 from golden_pools.spec.image import Publish
 from golden_pools.spec.loader import Loaded
 

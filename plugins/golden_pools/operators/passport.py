@@ -61,7 +61,7 @@ class RecordPassportOperator(MarkingStageOperator):
     def _since(self, context: Context, plan: RunPlan) -> str:
         """Return the moment of the first try that got so far: a retry and a clear say the same."""
         store = self._store(context, plan)
-        return str((store.read() if "since" in store.read() else store.keep(since=now().isoformat()))["since"])
+        return str(store.read().get("since") or store.keep(since=now().isoformat())["since"])
 
     def _mark_good(self, context: Context, plan: RunPlan) -> None:
         pool = pulled(context, self.refresh_task_id)["pool"]

@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from golden_pools.errors import AzureBusyError, AzureRefusedError, GoldenPoolsError, RunConfError, from_dict
 from golden_pools.operators.base import GRACE, StateStore, now
+from golden_pools.rules.facts import folded
 from golden_pools.rules.plan import RETIRED_TAG, ImageVerdict, is_marked
 from golden_pools.rules.retention import (
     Action,
@@ -19,7 +20,6 @@ from golden_pools.rules.retention import (
     Kind,
     World,
     decide,
-    folded,
     orders,
     retired_tags,
     spare_runs,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from golden_pools.rules.facts import ImageVersion
+from golden_pools.rules.facts import ImageVersion, number_of
 from golden_pools.rules.plan import (
     FINGERPRINT_TAG,
     RETIRED_TAG,
@@ -121,17 +121,16 @@ def is_fit(version: ImageVersion, now: datetime) -> bool:
 
 def newest_fit(versions: Iterable[ImageVersion], now: datetime) -> ImageVersion | None:
     """Return the version with the highest number of those that are fit for use."""
-    return max((version for version in versions if is_fit(version, now)), key=number, default=None)
+    return max(
+        (version for version in versions if is_fit(version, now)),
+        key=lambda version: number_of(version.name),
+        default=None,
+    )
 
 
 def newest_good(versions: Iterable[ImageVersion], now: datetime) -> ImageVersion | None:
     """Return the newest version that is fit and proved good on a pool."""
     return newest_fit((version for version in versions if is_marked(version.tags, ImageVerdict.GOOD)), now)
-
-
-def number(version: ImageVersion) -> tuple[int, ...]:
-    """Return a version's number, to compare: text would put ``2026.1101`` before ``2026.902``."""
-    return tuple(int(part) for part in version.name.split(".") if part.isdecimal())
 
 
 def too_old(build: Build, version: ImageVersion, now: datetime) -> str:

@@ -195,6 +195,20 @@ class Made:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+def folded(resource_id: str) -> str:
+    """Return an ARM id as Azure compares it."""
+    return resource_id.rstrip("/").casefold()
+
+
+def number_of(version: str) -> tuple[int, ...]:
+    """Return the number that a version's name or id ends in, to compare; one that is no number is older than all.
+
+    Text would put ``2026.1101`` before ``2026.902``.
+    """
+    parts = version.rstrip("/").rpartition("/")[2].split(".")
+    return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class RegionReplication:
     """Replication of an image version in one region."""

@@ -247,7 +247,10 @@ class Source(Part):
     vhd: Vhd | None = Field(default=None, description="Page blobs in a storage account.")
     packer: Packer | None = Field(default=None, description="The newest artifact in a manifest that Packer wrote.")
     image_version: ExistingVersion | None = Field(default=None, description="A version that somebody else makes.")
-    follow: Follow | None = Field(default=None, description="The image of another pool's spec.")
+    follow: Follow | None = Field(
+        default=None,
+        description="The image of another pool's spec. Refused for now: no run follows another pool's image yet.",
+    )
 
     @field_validator("vhd", "packer", "image_version", "follow")
     @classmethod

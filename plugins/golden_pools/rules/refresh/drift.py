@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from golden_pools.rules.facts import Pool, PoolStartTask
+from golden_pools.rules.facts import Pool, PoolStartTask, folded
 from golden_pools.rules.plan import RunPlan
 from golden_pools.spec.model import PoolSpec
 
@@ -117,11 +117,7 @@ def differences(pool: Pool, wanted: Wanted) -> tuple[Change, ...]:
 
 def same_id(one: str | None, other: str | None) -> bool:
     """Return whether two ARM ids name the same resource: Azure does not keep their case."""
-    return _folded(one) == _folded(other)
-
-
-def _folded(value: str | None) -> str:
-    return (value or "").rstrip("/").casefold()
+    return folded(one or "") == folded(other or "")
 
 
 def _joined(ids: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from golden_pools.rules.retention.remains import (
     throwaway_decisions,
 )
 from golden_pools.rules.retention.versions import retired_tags, version_decisions
-from golden_pools.rules.retention.world import Action, Decision, Kind, Policy, World, definition_of, folded
+from golden_pools.rules.retention.world import Action, Decision, Kind, Policy, World, definition_of
 
 __all__ = [
     "Action",
@@ -27,7 +27,6 @@ __all__ = [
     "World",
     "decide",
     "definition_of",
-    "folded",
     "orders",
     "retired_tags",
     "spare_runs",

@@ -9,10 +9,10 @@ Source: "Use a managed image to create a custom image pool" (a pool needs its im
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
-from golden_pools.rules.facts import ManagedImage, Pool, Resource, Snapshot
+from golden_pools.rules.facts import ManagedImage, Pool, Resource, Snapshot, folded
 from golden_pools.rules.family import ALIAS, Role, is_deleting, role_of
 from golden_pools.rules.orphans import (
     left_canaries,
@@ -22,10 +22,10 @@ from golden_pools.rules.orphans import (
     orphaned_snapshot_sets,
     stem_of,
 )
+from golden_pools.rules.plan import account_id
 from golden_pools.rules.retention.versions import FINAL_STATES
-from golden_pools.rules.retention.world import Action, Decision, Kind, World, folded, is_pinned, run_of
+from golden_pools.rules.retention.world import Action, Decision, Kind, World, is_pinned, run_of
 from golden_pools.spec.image import Publish
-from golden_pools.spec.model import PoolSpec
 
 
 def image_decisions(world: World) -> Iterator[Decision]:
@@ -149,23 +149,8 @@ def canary_decisions(world: World) -> Iterator[Decision]:
             continue
         if folded(pool.id).rpartition("/pools/")[0] != folded(account_id(world.specs[maker])):
             continue
-        if is_deleting(pool):
-            action, why = Action.GOING, "it is being deleted"
-        elif is_pinned(pool.tags):
-            action, why = Action.KEEP, "pinned"
-        elif folded(pool.id) in left:
-            action, why = Action.DELETE, "its run did not remove it"
-        else:
-            action, why = Action.KEEP, "younger than a day"
+        action, why = (Action.GOING, "it is being deleted") if is_deleting(pool) else _fate(pool, left)
         yield _decision(world, Kind.CANARY, pool, maker, action, why)
-
-
-def account_id(spec: PoolSpec) -> str:
-    """Return the ARM id of a spec's Batch account."""
-    return (
-        f"/subscriptions/{spec.subscription}/resourceGroups/{spec.pool.resource_group}"
-        f"/providers/Microsoft.Batch/batchAccounts/{spec.pool.account}"
-    )
 
 
 def throwaway_decisions(world: World) -> Iterator[Decision]:
@@ -181,13 +166,20 @@ def throwaway_decisions(world: World) -> Iterator[Decision]:
             maker = world.maker(resource.id, resource.tags)
             if maker is None or any(folded(resource.id).endswith(vm) for vm in own):
                 continue
-            if is_pinned(resource.tags):
-                action, why = Action.KEEP, "pinned"
-            elif folded(resource.id) in left:
-                action, why = Action.DELETE, "its run did not remove it"
-            else:
-                action, why = Action.KEEP, "younger than a day"
+            action, why = _fate(resource, left)
             yield _decision(world, kind, resource, maker, action, why)
+
+
+def _fate(thing: Pool | Resource, left: Collection[str]) -> tuple[Action, str]:
+    """Return what becomes of a thing that a run should have removed itself.
+
+    :param left: folded ids of those that nobody is at work on any more
+    """
+    if is_pinned(thing.tags):
+        return Action.KEEP, "pinned"
+    if folded(thing.id) in left:
+        return Action.DELETE, "its run did not remove it"
+    return Action.KEEP, "younger than a day"
 
 
 def _decision(

@@ -13,10 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-from golden_pools.rules.facts import ImageVersion
+from golden_pools.rules.facts import ImageVersion, folded, number_of
 from golden_pools.rules.orphans import OLD_ENOUGH
 from golden_pools.rules.plan import LONGEST_TAG, RETIRED_TAG, ImageVerdict, is_marked
-from golden_pools.rules.retention.world import Action, Decision, Kind, Policy, World, folded, is_pinned, run_of
+from golden_pools.rules.retention.world import Action, Decision, Kind, Policy, World, is_pinned, run_of
 
 FINAL_STATES = ("Succeeded", "Failed")
 """States in which nothing is being done with a version."""
@@ -81,12 +81,6 @@ def _of_definition(
             currency=prices.currency,
             run=run_of(version.tags) if unsure else None,
         )
-
-
-def number_of(version_id: str) -> tuple[int, ...]:
-    """Return the number of a version, as versions are ordered; one that is no number is older than all."""
-    parts = version_id.rstrip("/").rpartition("/")[2].split(".")
-    return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else ()
 
 
 def _maker(policy: Policy, version: ImageVersion) -> str | None:

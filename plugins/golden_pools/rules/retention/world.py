@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 
-from golden_pools.rules.facts import ImageVersion, ManagedImage, Pool, Resource, Snapshot
+from golden_pools.rules.facts import ImageVersion, ManagedImage, Pool, Resource, Snapshot, folded
 from golden_pools.rules.orphans import stem_of
 from golden_pools.rules.plan import PIN_TAG, RUN_TAG, definition_id
 from golden_pools.spec.image import Publish, Retention
@@ -164,11 +164,6 @@ class World:
     @cached_property
     def _by_folded_name(self) -> dict[str, str]:
         return {name.casefold(): name for name in self.specs}
-
-
-def folded(resource_id: str) -> str:
-    """Return an id as Azure compares it."""
-    return resource_id.rstrip("/").casefold()
 
 
 def definition_of(spec: PoolSpec, specs: Mapping[str, PoolSpec]) -> str | None:

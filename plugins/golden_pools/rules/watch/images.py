@@ -11,12 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from golden_pools.rules.facts import ImageVersion, Pool
+from golden_pools.rules.facts import ImageVersion, Pool, number_of
 from golden_pools.rules.plan import ImageVerdict, is_marked
 from golden_pools.rules.refresh.drift import same_id
 from golden_pools.rules.watch import commands
 from golden_pools.rules.watch.findings import Finding, Kind, Level
-from golden_pools.rules.watch.seen import Look, Seen, Watched, is_version, number
+from golden_pools.rules.watch.seen import Look, Seen, Watched, is_version
 from golden_pools.spec.model import NODES_PER_REPLICA
 from golden_pools.spec.part import normal_region
 
@@ -63,10 +63,10 @@ def _how_far(seen: Seen, one: Watched, pool: Pool, current: ImageVersion) -> str
     between = [
         version
         for version in versions
-        if number(name) < number(version.name) <= number(current.name)
+        if number_of(name) < number_of(version.name) <= number_of(current.name)
         and (version is current or is_marked(version.tags, ImageVerdict.GOOD))
     ]
-    if number(name) > number(current.name):
+    if number_of(name) > number_of(current.name):
         return f"which is newer and not known to be good; {newest}"
     return f"{len(between)} good version(s) behind; {newest}"
 

@@ -21,9 +21,10 @@ from golden_pools.rules.facts import (
     Snapshot,
     SupportedImage,
     VmSize,
+    number_of,
 )
 from golden_pools.rules.family import current_pool, family, is_deleting
-from golden_pools.rules.plan import ImageVerdict, definition_id, is_marked
+from golden_pools.rules.plan import ImageVerdict, account_id, definition_id, is_marked
 from golden_pools.spec.image import Publish
 from golden_pools.spec.model import PoolSpec
 
@@ -68,11 +69,7 @@ class Watched:
     @property
     def account_id(self) -> str:
         """ARM id of its Batch account."""
-        pool = self.spec.pool
-        return (
-            f"/subscriptions/{self.spec.subscription}/resourceGroups/{pool.resource_group}"
-            f"/providers/Microsoft.Batch/batchAccounts/{pool.account}"
-        )
+        return account_id(self.spec)
 
     @property
     def image_group(self) -> str | None:
@@ -175,13 +172,7 @@ def newest(versions: Iterable[ImageVersion], *, made_by_runs: bool) -> ImageVers
             return is_marked(version.tags, ImageVerdict.GOOD)
         return not version.exclude_from_latest and not is_marked(version.tags, ImageVerdict.BAD)
 
-    return max(filter(is_good, versions), key=lambda version: number(version.name), default=None)
-
-
-def number(name: str) -> tuple[int, ...]:
-    """Return a version's name as Azure orders it; what is no version comes first."""
-    parts = name.split(".")
-    return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()
+    return max(filter(is_good, versions), key=lambda version: number_of(version.name), default=None)
 
 
 def is_version(image_id: str | None) -> bool:
