@@ -24,6 +24,13 @@ MARGIN = 16
 """Pixels around a picture's subject."""
 
 
+ALL_IN_VIEW = """nodes => {
+    document.querySelector('.react-flow__controls-fitview')?.click();
+    return nodes.every(node => document.querySelector(node));
+}"""
+"""Fit the graph into the view, and say whether all nodes are there."""
+
+
 @contextmanager
 def graph_of(chromium: str, airflow: RealAirflow, dag_id: str, run_id: str) -> Iterator[Page]:
     """Show a run's graph from top to bottom, all groups open, on a page that is closed with the block.
@@ -44,9 +51,9 @@ def graph_of(chromium: str, airflow: RealAirflow, dag_id: str, run_id: str) -> I
         page.get_by_label("Show Graph").click()
         page.get_by_label("Expand all task groups").click()
         page.get_by_label("Collapse Details Panel").click()
-        for task_id in airflow.task_states(dag_id, run_id):
-            page.locator(node(task_id)).wait_for()
-        page.locator(".react-flow__controls-fitview").click()
+        # Nodes outside the view are not in the page, and groups that open push others out of it.
+        nodes = [node(task_id) for task_id in airflow.task_states(dag_id, run_id)]
+        page.wait_for_function(ALL_IN_VIEW, arg=nodes, polling=1000)
         page.wait_for_timeout(1000)  # the graph glides into its place
         page.evaluate("document.querySelectorAll('.react-flow__panel').forEach(panel => panel.remove())")
         yield page
