@@ -1,7 +1,7 @@
 """How the golden VM's disks are copied, and what the copies are worth together.
 
-Rules: "Create a snapshot of a virtual hard disk" (a VM at rest), "Virtual Machine restore points" (all disks of a VM that
-runs at one moment).
+Rules: "Create a snapshot of a virtual hard disk" (a VM at rest), "Overview of Virtual Machine restore points" (all
+disks of a VM that runs, at one moment).
 """
 
 from __future__ import annotations
