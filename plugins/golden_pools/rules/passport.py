@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from golden_pools.rules.capture import Consistency
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.source import Road
 from golden_pools.spec.source import Capture, SourceKind
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the passport's shape; a reader of events checks it."""
 
 LONGEST_TEXT = 500
@@ -64,6 +65,16 @@ class CopiedDisk(_Part):
     disk: str | None = Field(description="ARM id of the disk.")
     snapshot: str = Field(description="ARM id of its snapshot.")
     size_gib: int | None = Field(description="Size of the disk; null: not known.")
+
+
+class ConsistencyOf(_Part):
+    """What the copies of the golden VM's disks are worth together."""
+
+    word: Consistency = Field(
+        description="`at_rest`: nothing wrote to the disks. `one_moment`: all show one moment of a VM that ran. "
+        "`disk_by_disk`: each shows its own."
+    )
+    note: Text = Field(description="Empty, unless the disks may differ: then how.")
 
 
 class RunOf(_Part):
@@ -122,7 +133,7 @@ class PoolOf(_Part):
 class Passport(_Part):
     """The passport of one image version."""
 
-    passport: Literal[2] = Field(description="Version of this shape.")
+    passport: Literal[3] = Field(description="Version of this shape.")
     image: str = Field(description="ARM id of the version (or of the managed image that a pool takes itself).")
     version: str
     built: bool = Field(description="Whether this run made it, instead of using one that was there.")
@@ -130,6 +141,7 @@ class Passport(_Part):
     golden_vm: str | None = Field(description="ARM id of the golden VM, where this run copied one.")
     snapshots: tuple[str, ...] = Field(description="ARM ids of the snapshot set, OS disk first.")
     disks: tuple[CopiedDisk, ...]
+    consistency: ConsistencyOf | None = Field(description="Null: this run copied no disks.")
     managed_image: str | None = Field(description="ARM id of the managed image between snapshots and version.")
     run: RunOf
     findings: tuple[FindingOf, ...] = Field(max_length=MOST_FINDINGS)
@@ -181,6 +193,7 @@ def new_passport(
             "golden_vm": snapshots["golden_vm"] if snapshots else None,
             "snapshots": [disk["snapshot"] for disk in disks],
             "disks": [{name: disk.get(name) for name in ("lun", "disk", "snapshot", "size_gib")} for disk in disks],
+            "consistency": snapshots.get("consistency") if snapshots else None,
             "managed_image": managed_image,
             "run": {
                 "dag": plan.dag_id,
