@@ -112,8 +112,8 @@ class GoldenVm(Part):
         default=Capture.DEALLOCATED,
         description=(
             "`deallocated` and `stopped` bring a running VM to rest for the snapshots and start it again: all disks "
-            "show one moment. `stopped` only powers it off: it keeps its machine, which Azure goes on billing. `running` "
-            "leaves it alone: each disk is crash-consistent by itself only."
+            "show one moment. `stopped` only powers it off: it keeps its machine, which Azure goes on billing. "
+            "`running` leaves it alone: each disk is crash-consistent by itself only."
         ),
     )
     route: Route = Field(
