@@ -72,7 +72,7 @@ def test_after_a_whole_run_every_field_is_filled_and_fits_the_schema(nights: Nig
     for schema in (passport_schema(), json.loads((ROOT / "docs/passport.schema.json").read_text(encoding="utf-8"))):
         Draft202012Validator(schema).validate(text)
     empty = set(empty_fields(text)) - MAY_BE_EMPTY
-    assert empty <= {("disks", "size_gib")}
+    assert empty == set()
     passport = document(place, night.run.plan.version_id)
     assert passport.run is not None
     assert passport.run.link == "http://localhost:8080/dags/golden_pool_small/runs/manual__1"

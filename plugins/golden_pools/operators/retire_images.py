@@ -212,9 +212,9 @@ class CarryOutOperator(RetentionOperator):
         return {folded(one.id): one.action for one in decide(replace(world, pools=pools))}
 
     def _begin(self, world: World, one: Decision) -> PendingOperation | None:
+        from golden_pools.hooks.arm import RemovalHook
         from golden_pools.hooks.compute import ComputeHook
         from golden_pools.hooks.operations import PendingOperation
-        from golden_pools.hooks.retention import RemovalHook
 
         spec = world.specs[one.spec]
         if one.action is Action.GOING:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from golden_pools.rules.capture import Consistency
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.source import Road
 from golden_pools.spec.source import Capture, SourceKind
@@ -65,6 +66,16 @@ class CopiedDisk(_Part):
     disk: str | None = Field(description="ARM id of the disk.")
     snapshot: str = Field(description="ARM id of its snapshot.")
     size_gib: int | None = Field(description="Size of the disk; null: not known.")
+
+
+class ConsistencyOf(_Part):
+    """What the copies of the golden VM's disks are worth together."""
+
+    word: Consistency = Field(
+        description="`at_rest`: nothing wrote to the disks. `one_moment`: all show one moment of a VM that ran. "
+        "`disk_by_disk`: each shows its own."
+    )
+    note: Text = Field(description="Empty, unless the disks may differ: then how.")
 
 
 class RunOf(_Part):
@@ -142,6 +153,7 @@ class Passport(_Part):
     golden_vm: str | None = Field(description="ARM id of the golden VM, where the run copied one.")
     snapshots: tuple[str, ...] = Field(description="ARM ids of the snapshot set, OS disk first.")
     disks: tuple[CopiedDisk, ...]
+    consistency: ConsistencyOf | None = Field(description="Null: the run copied no disks.")
     managed_image: str | None = Field(description="ARM id of the managed image between snapshots and version.")
     run: RunOf | None = Field(
         description="The run that made it; where none is known, the first that used it. Null: no such run is known."
@@ -197,6 +209,7 @@ def new_passport(
             "golden_vm": snapshots["golden_vm"] if snapshots else None,
             "snapshots": [disk["snapshot"] for disk in disks],
             "disks": [{name: disk.get(name) for name in ("lun", "disk", "snapshot", "size_gib")} for disk in disks],
+            "consistency": snapshots.get("consistency") if snapshots else None,
             "managed_image": managed_image,
             "run": {
                 "dag": plan.dag_id,

@@ -54,7 +54,7 @@ def merge(parts: Iterable[Passport]) -> Passport:
 
 def noted(image_id: str, fate: FateOf) -> Passport:
     """Return a part that says nothing but what became of an image."""
-    empty: dict[str, Any] = dict.fromkeys(("source", "golden_vm", "managed_image", "run"))
+    empty: dict[str, Any] = dict.fromkeys(("source", "golden_vm", "consistency", "managed_image", "run"))
     empty |= dict.fromkeys(("snapshots", "disks", "findings", "probes", "pools"), ())
     version = image_id.rstrip("/").rpartition("/")[2]
     known = {"passport": SCHEMA, "image": image_id, "version": version, "built": False, "history": (fate,)}
