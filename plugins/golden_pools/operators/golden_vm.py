@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from golden_pools.errors import AzureBusyError, OwnershipError
-from golden_pools.operators.base import PREFLIGHT_TASK_ID, StageOperator, StateStore, pulled
+from golden_pools.operators.base import PREFLIGHT_TASK_ID, StageOperator, StateStore, pulled, run_link
 from golden_pools.rules.capture import AT_REST, consistency_of, found_state
 from golden_pools.rules.facts import PowerState
 from golden_pools.rules.plan import RunPlan, made_by, owner_of
+from golden_pools.rules.provenance import provenance
 from golden_pools.spec.source import Capture
 
 if TYPE_CHECKING:
@@ -182,7 +183,8 @@ class SnapshotGoldenVmOperator(ImageStageOperator):
         check_is_at_rest(plan, vm)
         self.log.info("Snapshot %s of disk %s (%s GiB) begins", name, disk.name, disk.size_gib or "?")
         assert disk.id is not None  # preflight refuses unmanaged disks
-        begun = hook.begin_snapshot(group, name, location=vm.location, source_id=disk.id, tags=plan.tags)
+        tags = provenance(plan, link=run_link(plan))
+        begun = hook.begin_snapshot(group, name, location=vm.location, source_id=disk.id, tags=tags)
         return replace(begun, what=f"{begun.what} of disk {disk.name}")
 
 
