@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskDeferred
 from golden_pools.errors import OwnershipError
-from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator
+from golden_pools.operators.snapshots import SnapshotGoldenVmOperator
 from golden_pools.spec.model import PoolSpec
 
 from tests.operators.conftest import Cloud, Run, fire, kill_at_write, left_running, reborn
