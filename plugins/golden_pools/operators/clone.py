@@ -17,6 +17,7 @@ from golden_pools.rules.clone import (
     THROWAWAY_TAG,
     clone_of,
     clone_tags,
+    command,
     disk_name,
     is_throwaway,
     is_windows,
@@ -188,7 +189,7 @@ class GeneralizeCloneOperator(ImageStageOperator):
 
         kept = store.read().get("script")
         if kept is None:
-            self.log.info("VM %s runs: %s", plan.clone_name, script(plan))
+            self.log.info("VM %s runs: %s", plan.clone_name, command(plan))
             store.keep(sent=True)
             begun = hook.begin_script(plan.image_group, plan.clone_name, script=script(plan), windows=is_windows(plan))
             kept = store.keep(script=begun.to_dict())["script"]
@@ -212,11 +213,11 @@ class GeneralizeCloneOperator(ImageStageOperator):
         statuses = event.get("statuses") or []
         for status in statuses:
             self.log.info("%s\n%s", status.get("code"), status.get("message") or "(nothing)")
-        failure = script_failure(statuses)
-        if failure:
-            raise note_failure(context, self._forget(store, _script_failed(plan, failure)), blames_image=False)
-        if "failure" in event and not event["at_rest"]:
+        # A guest of Windows that has shut down, as it was to do, may have taken the answer with it.
+        if "failure" in event and not (is_windows(plan) and event["at_rest"]):
             raise note_failure(context, self._forget(store, from_dict(event["failure"])), blames_image=False)
+        if failure := script_failure(plan, statuses):
+            raise note_failure(context, self._forget(store, _script_failed(plan, failure)), blames_image=False)
         if is_windows(plan) and not event["at_rest"]:
             late = _script_failed(plan, f"the guest did not shut down within {clone_of(plan).minutes} minutes")
             raise note_failure(context, self._forget(store, late), blames_image=False)
