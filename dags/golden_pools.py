@@ -36,6 +36,7 @@ from golden_pools.operators.probe import ProbeOperator
 from golden_pools.operators.refresh import RefreshPoolOperator
 from golden_pools.operators.replicate import ReplicateVersionOperator
 from golden_pools.operators.resize import ResizePoolOperator
+from golden_pools.operators.restore_point import RemoveRestorePointOperator, RestorePointOperator
 from golden_pools.operators.retirement import TriggerRetirementOperator
 from golden_pools.operators.rollback import ReportRollbackOperator, RestorePoolOperator
 from golden_pools.operators.snapshots import SnapshotGoldenVmOperator
@@ -45,7 +46,7 @@ from golden_pools.retries import DEFAULT_ARGS
 from golden_pools.rules.plan import REFRESH_DAG_PREFIX, refresh_dag_id
 from golden_pools.spec.loader import load_one, load_pools
 from golden_pools.spec.model import PoolSpec, Strategy
-from golden_pools.spec.source import Generalize
+from golden_pools.spec.source import Capture, Generalize
 
 
 def trigger_form(spec: PoolSpec) -> dict[str, Param]:
@@ -259,7 +260,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
 def image_group(spec: PoolSpec, before: BaseOperator) -> BaseOperator:
     """Add what the spec's source needs to become an image version, after the task ``before``; returns its last task."""
     with TaskGroup("image", tooltip=f"{source_in_words(spec)} to image version"):
-        snapshot = snapshot_stages(before) if spec.golden_vm else None
+        snapshot = snapshot_stages(spec.golden_vm.capture, before) if spec.golden_vm else None
         captured, clone = snapshot or before, None
         if snapshot and spec.golden_vm and spec.golden_vm.generalize is Generalize.CLONE:
             captured = clone = clone_stages(snapshot)
@@ -300,10 +301,21 @@ def clone_stages(snapshot: BaseOperator) -> BaseOperator:
     return generalize
 
 
-def snapshot_stages(before: BaseOperator) -> BaseOperator:
+def snapshot_stages(capture: Capture, before: BaseOperator) -> BaseOperator:
     """Add the copying of the golden VM's disks; returns the task whose XCom is the snapshot set."""
+    snapshot = SnapshotGoldenVmOperator(
+        task_id="snapshot", doc_md="OS disk and all data disks, side by side: one unit."
+    )
+    if capture is Capture.RESTORE_POINT:
+        point = RestorePointOperator(
+            task_id="restore_point", doc_md="All disks of the running VM at one moment, and a disk of each."
+        )
+        remove = RemoveRestorePointOperator(
+            task_id="remove_restore_point", doc_md="Whatever happened: restore point and disks of it go."
+        ).as_teardown(on_failure_fail_dagrun=False)
+        chain(before, point, snapshot, remove)
+        return snapshot
     stop = StopGoldenVmOperator(task_id="stop_golden_vm", doc_md="Only with `capture: deallocated` or `stopped`.")
-    snapshot = SnapshotGoldenVmOperator(task_id="snapshot", doc_md="OS disk and all data disks, side by side.")
     start = StartGoldenVmOperator(
         task_id="start_golden_vm",
         stop_task_id=stop.task_id,

@@ -176,7 +176,7 @@ class RunPlan(BaseModel):
     @property
     def clone_id(self) -> str:
         """ARM id of the throwaway VM."""
-        return self._compute_id("virtualMachines", self.clone_name)
+        return self.compute_id("virtualMachines", self.clone_name)
 
     @property
     def probe_name(self) -> str:
@@ -189,18 +189,19 @@ class RunPlan(BaseModel):
         stamp = self.stamp.astimezone(UTC)
         return f"{stamp.year}.{stamp.month}{stamp:%d}.{int(f'{stamp:%H%M%S}')}"
 
-    def _compute_id(self, kind: str, name: str) -> str:
+    def compute_id(self, kind: str, name: str) -> str:
+        """Return the ARM id of something that the run makes of an image."""
         group = f"/subscriptions/{self.spec.subscription}/resourceGroups/{self.image_group}"
         return f"{group}/providers/Microsoft.Compute/{kind}/{name}"
 
     def snapshot_id(self, lun: int | None) -> str:
         """Return the ARM id of a snapshot of this run."""
-        return self._compute_id("snapshots", self.snapshot_name(lun))
+        return self.compute_id("snapshots", self.snapshot_name(lun))
 
     @property
     def managed_image_id(self) -> str:
         """ARM id of the managed image."""
-        return self._compute_id("images", self.managed_image_name)
+        return self.compute_id("images", self.managed_image_name)
 
     @property
     def given_image_id(self) -> str | None:
