@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 
 from airflow.sdk import (
     DAG,
@@ -303,19 +304,19 @@ def clone_stages(snapshot: BaseOperator) -> BaseOperator:
 
 def snapshot_stages(capture: Capture, before: BaseOperator) -> BaseOperator:
     """Add the copying of the golden VM's disks; returns the task whose XCom is the snapshot set."""
-    snapshot = SnapshotGoldenVmOperator(
-        task_id="snapshot", doc_md="OS disk and all data disks, side by side: one unit."
-    )
+    copy = partial(SnapshotGoldenVmOperator, task_id="snapshot", doc_md="OS disk and all data disks: one unit.")
     if capture is Capture.RESTORE_POINT:
         point = RestorePointOperator(
             task_id="restore_point", doc_md="All disks of the running VM at one moment, and a disk of each."
         )
+        snapshot = copy()
         remove = RemoveRestorePointOperator(
             task_id="remove_restore_point", doc_md="Whatever happened: restore point and disks of it go."
         ).as_teardown(on_failure_fail_dagrun=False)
         chain(before, point, snapshot, remove)
         return snapshot
     stop = StopGoldenVmOperator(task_id="stop_golden_vm", doc_md="Only with `capture: deallocated` or `stopped`.")
+    snapshot = copy()
     start = StartGoldenVmOperator(
         task_id="start_golden_vm",
         stop_task_id=stop.task_id,

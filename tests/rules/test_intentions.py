@@ -171,6 +171,15 @@ def test_a_vm_at_rest_is_said_to_be_left_alone(capture: str, state: PowerState) 
     assert {stage for stage, _ in said} == {"snapshot", "managed_image", "publish"}
 
 
+def test_a_restore_point_is_said_to_come_and_go() -> None:
+    run, running = plan(golden_vm={"capture": "restore_point"}), golden_vm(power_state=PowerState.RUNNING)
+    assert of_image(run, golden_vm=running)[:5] == [
+        ("restore_point", "take of VM golden-vm, and make a disk of each of its 3 disks"),
+        *COPIES,
+        ("remove_restore_point", "delete, with its disks"),
+    ]
+
+
 def test_a_clone_is_said_to_come_and_go() -> None:
     network = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/golden/providers/Microsoft.Network"
     clone = {"subnet_id": f"{network}/virtualNetworks/net/subnets/builders"}

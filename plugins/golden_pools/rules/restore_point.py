@@ -1,8 +1,8 @@
 """The restore point of a run with ``capture: restore_point``: its names, its tags, and what it can be taken of.
 
 Restore points are crash-consistent here, always: the other kind is made by an extension in the guest, which then stays
-there, and Batch may clash with any. Collections have one name for each pool and VM. Restore points have no tags, so it is
-their collection that tells whose they are.
+there, and Batch may clash with any. A collection has one name for each pool and VM; restore points have no tags, so
+their collection and their name tell whose they are.
 
 Rules: "Overview of Virtual Machine restore points", "Support matrix for VM restore points".
 """

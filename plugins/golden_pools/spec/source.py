@@ -114,9 +114,9 @@ class GoldenVm(Part):
         description=(
             "`deallocated` and `stopped` bring a running VM to rest for the snapshots and start it again: all disks "
             "show one moment. `stopped` only powers it off: it keeps its machine, which Azure goes on billing. "
-            "`running` leaves it alone: each disk is crash-consistent by itself only. `restore_point` leaves it alone, too, "
-            "and copies all disks as they were at one moment, where VM size and caching allow a crash-consistent VM "
-            "restore point."
+            "`running` leaves it alone: each disk is crash-consistent by itself only. `restore_point` leaves it alone, "
+            "too, and copies all disks as they were at one moment, where VM size and caching allow a crash-consistent "
+            "VM restore point."
         ),
     )
     route: Route = Field(
