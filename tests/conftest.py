@@ -132,7 +132,8 @@ def recorded(request: pytest.FixtureRequest) -> Iterator[None]:
 
     def write(exchange: traffic.Exchange, settings: LogSettings) -> JsonObject:
         entry = logged(exchange, settings)
-        lines.write(f"{json.dumps(entry)}\n")
+        if exchange.status:  # a connection that a fault closed has no answer
+            lines.write(f"{json.dumps(entry)}\n")
         return entry
 
     with target.open("w", encoding="utf-8") as lines, pytest.MonkeyPatch.context() as patch:
