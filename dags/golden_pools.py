@@ -301,10 +301,12 @@ def clone_stages(snapshot: BaseOperator) -> BaseOperator:
 
 def snapshot_stages(before: BaseOperator) -> BaseOperator:
     """Add the copying of the golden VM's disks; returns the task whose XCom is the snapshot set."""
-    stop = StopGoldenVmOperator(task_id="stop_golden_vm", doc_md="Only with `capture: deallocated`.")
+    stop = StopGoldenVmOperator(task_id="stop_golden_vm", doc_md="Only with `capture: deallocated` or `stopped`.")
     snapshot = SnapshotGoldenVmOperator(task_id="snapshot", doc_md="OS disk and all data disks, side by side.")
     start = StartGoldenVmOperator(
-        task_id="start_golden_vm", doc_md="Whatever happened: the golden VM runs again if it did before."
+        task_id="start_golden_vm",
+        stop_task_id=stop.task_id,
+        doc_md="Whatever happened: the golden VM runs again if it did before.",
     ).as_teardown(on_failure_fail_dagrun=True)
     chain(before, stop, snapshot, start)
     return snapshot

@@ -88,6 +88,10 @@ class RealAirflow:
         """Let a DAG run."""
         self._ask("PATCH", f"dags/{dag_id}", json={"is_paused": False})
 
+    def pause(self, dag_id: str) -> None:
+        """Let a DAG begin no run."""
+        self._ask("PATCH", f"dags/{dag_id}", json={"is_paused": True})
+
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """Start a run of a DAG, which is unpaused first; the result is the run id."""
         self.wait_for_dag(dag_id)
@@ -107,6 +111,21 @@ class RealAirflow:
             timeout_seconds,
             lambda: f"{dag_id} {run_id} has not ended: {self.task_states(dag_id, run_id)}",
         )
+
+    def scheduled_runs(self, dag_id: str) -> list[str]:
+        """Ids of the runs of a DAG that the scheduler has made, the oldest first."""
+        runs = self.get(f"dags/{dag_id}/dagRuns", run_type="scheduled", order_by="run_after")["dag_runs"]
+        return [str(run["dag_run_id"]) for run in runs]
+
+    def wait_for_scheduled_runs(self, dag_id: str, number: int, *, timeout_seconds: float = 240) -> list[str]:
+        """Wait until the scheduler has made so many runs of a DAG; the result is their ids."""
+        runs = _wait_for(
+            lambda: self.scheduled_runs(dag_id),
+            lambda found: len(found) >= number,
+            timeout_seconds,
+            lambda: f"{dag_id} has fewer than {number} scheduled runs",
+        )
+        return runs[:number]
 
     def tasks_by_id(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
         """By task id: the task instance of a run, as the REST API describes it."""

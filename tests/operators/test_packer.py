@@ -30,19 +30,8 @@ def write(tmp_path: Path) -> Any:
     return written
 
 
-def make_image(nights: Nights) -> str:
-    """Make a managed image as Packer does, of the golden VM's OS disk; returns its ARM id."""
-    nights.cloud.make_version(NEW)
-    snapshot = f"/subscriptions/{nights.cloud.subscription}/{COMPUTE}/snapshots/by-hand-{NEW}-os"
-    disk = {"osType": "Linux", "osState": "Generalized", "snapshot": {"id": snapshot}}
-    properties = {"hyperVGeneration": "V2", "storageProfile": {"osDisk": disk}}
-    nights.cloud.arm("PUT", f"{COMPUTE}/images/packer-1", {"location": "westeurope", "properties": properties})
-    nights.cloud.advance(minutes=5)
-    return f"/subscriptions/{nights.cloud.subscription}/{COMPUTE}/images/packer-1"
-
-
 def test_a_managed_image_becomes_a_version(nights: Nights, write: Any) -> None:
-    image = make_image(nights)
+    image = nights.cloud.make_managed_image("packer-1")
     spec = nights.spec(source=write(image))
     run = nights.night(spec)
     assert run.succeeded, run.errors
@@ -53,7 +42,7 @@ def test_a_managed_image_becomes_a_version(nights: Nights, write: Any) -> None:
 
 
 def test_the_same_build_makes_no_second_version(nights: Nights, write: Any) -> None:
-    spec = nights.spec(source=write(make_image(nights)))
+    spec = nights.spec(source=write(nights.cloud.make_managed_image("packer-1")))
     assert nights.night(spec).succeeded
     again = nights.night(spec, run_id="manual__2")
     assert again.succeeded
@@ -114,7 +103,7 @@ def test_a_manifest_that_cannot_be_read(nights: Nights, tmp_path: Path, name: st
 
 def test_a_direct_pool_of_packers_managed_image_in_a_batch_service_account(nights: Nights, write: Any) -> None:
     legacy = {"publish": "managed_image", "legacy_direct_pool": True}
-    image = make_image(nights)
+    image = nights.cloud.make_managed_image("packer-1")
     whole = nights.spec(source=write(image)).model_dump(mode="json")
     whole["image"] |= {**legacy, "gallery": None, "definition": None}
     run = nights.night(type(nights.spec()).model_validate(whole))

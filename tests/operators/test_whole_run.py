@@ -28,7 +28,7 @@ def stages(run: Run) -> dict[str, object]:
         "preflight": PreflightOperator(task_id="preflight"),
         "stop": StopGoldenVmOperator(task_id="stop"),
         "snapshot": SnapshotGoldenVmOperator(task_id="snapshot"),
-        "start": StartGoldenVmOperator(task_id="start"),
+        "start": StartGoldenVmOperator(task_id="start", stop_task_id="stop"),
         "managed_image": CreateManagedImageOperator(task_id="managed_image", snapshot_task_id="snapshot"),
         "publish": PublishImageVersionOperator(
             task_id="publish", snapshot_task_id="snapshot", image_task_id="managed_image"

@@ -128,6 +128,7 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
     ("golden-vm-provisioned", BUILD, vm(provisioning_state=None), ERROR, "None"),
     ("power-state", BUILD, vm(power_state=PowerState.RUNNING), INFO, "running"),
     ("power-state", BUILD, vm(power_state=PowerState.STOPPED), INFO, "stopped"),
+    ("power-state", plan(golden_vm={"capture": "stopped"}), vm(power_state=PowerState.RUNNING), INFO, "running"),
     ("power-state", BUILD, vm(power_state=PowerState.DEALLOCATING), WARNING, "deallocating"),
     ("power-state", BUILD, vm(power_state=PowerState.UNKNOWN), WARNING, "unknown"),
     (

@@ -41,18 +41,19 @@ class PlanRunOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the run plan as JSON."""
         run, spec, stamp = context["dag_run"], load_one(self.pool_name), self.stamp(context)
+        run_type = run.run_type.value  # str() of a worker's own enum is "DagRunType.MANUAL"
         plan = make_plan(
             spec,
             pool=self.pool_name,
             dag_id=run.dag_id,
             run_id=run.run_id,
-            triggered_by=getattr(run, "triggering_user_name", None) or str(run.run_type),
+            triggered_by=getattr(run, "triggering_user_name", None) or run_type,
             stamp=stamp,
             conf=run.conf or {},
             params=self.params_of(context, spec, stamp),
             keys=self.keys,
             nodes_elsewhere=self.nodes_elsewhere(spec),
-            scheduled=str(run.run_type) != "manual",
+            scheduled=run_type != "manual",
         )
         self.log.info(
             "Pool %s: target %d dedicated and %d Spot nodes, %s",

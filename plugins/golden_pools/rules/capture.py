@@ -15,6 +15,18 @@ AT_REST = frozenset({PowerState.STOPPED, PowerState.DEALLOCATED})
 """Nothing writes to the disks."""
 
 
+_ENDS_AS = {
+    PowerState.STARTING: PowerState.RUNNING,
+    PowerState.STOPPING: PowerState.STOPPED,
+    PowerState.DEALLOCATING: PowerState.DEALLOCATED,
+}
+
+
+def found_state(seen: PowerState) -> PowerState:
+    """Return the power state to be given back to a VM that is found so: where it was on its way."""
+    return _ENDS_AS.get(seen, seen)
+
+
 class Consistency(StrEnum):
     """What the copies of a VM's disks are worth together."""
 

@@ -42,7 +42,13 @@ class Capture(StrEnum):
     """In which state the golden VM's disks are copied."""
 
     DEALLOCATED = "deallocated"
+    STOPPED = "stopped"
     RUNNING = "running"
+
+    @property
+    def stops(self) -> bool:
+        """Whether a VM that runs is brought to rest for it."""
+        return self in (Capture.DEALLOCATED, Capture.STOPPED)
 
 
 class Route(StrEnum):
@@ -105,7 +111,8 @@ class GoldenVm(Part):
     capture: Capture = Field(
         default=Capture.DEALLOCATED,
         description=(
-            "`deallocated` stops a running VM for the snapshots and starts it again: all disks show one moment. "
+            "`deallocated` and `stopped` bring a running VM to rest for the snapshots and start it again: all disks "
+            "show one moment. `stopped` only powers it off: it keeps its machine, which Azure goes on billing. "
             "`running` leaves it alone: each disk is crash-consistent by itself only."
         ),
     )
