@@ -11,9 +11,10 @@ import pytest
 from airflow.sdk import BaseOperator
 from golden_pools.errors import AzureBusyError, AzureRefusedError, OwnershipError
 from golden_pools.spec.model import PoolSpec
+from golden_pools.spec.source import Capture
 
 from dags.golden_pools import pool_dag
-from include.azure_simulator.compute.machines import VirtualMachine
+from include.azure_simulator.compute.machines import PowerState, VirtualMachine
 from tests.operators.conftest import COMPUTE, Cloud, Run, kill_at_write
 from tests.operators.dag_run import DagRun, State
 from tests.operators.test_sources import BUILD_VM, Nights, check_runs_on_it
@@ -317,3 +318,41 @@ def test_plan_only_says_what_a_restore_point_takes(nights: Nights) -> None:
     ]
     assert night.states["image.restore_point"] == State.SKIPPED
     assert nights.cloud.writes() == []
+
+
+FAULTS = [
+    None,
+    {"method": "POST", "path": "/(deallocate|powerOff)$", "status": 409, "code": "OperationNotAllowed"},
+    {"method": "POST", "path": "/(deallocate|powerOff)$", "operation_error": {"code": "VMStopFailed"}},
+    {"method": "POST", "path": "/(deallocate|powerOff|start)$", "lose_reply": True},
+    {"method": "PUT", "path": "/restorePoints/", "operation_error": {"code": "InternalFailure"}},
+    {"method": "PUT", "path": "/disks/", "operation_error": {"code": "DiskFailed"}},
+    {"method": "PUT", "path": "/snapshots/.*-os$", "status": 403, "code": "AuthorizationFailed"},
+    {"method": "PUT", "path": "/snapshots/.*-data-1$", "status": 409, "code": "SnapshotCountExceeded"},
+    {"method": "PUT", "path": "/snapshots/.*-data-1$", "operation_error": {"code": "DiskFailed"}},
+    {"method": "DELETE", "path": "/(snapshots|disks|restorePoints)/", "status": 500, "code": "InternalServerError"},
+    {"method": "PUT", "path": "Compute/images/", "operation_error": {"code": "ImageFailed"}},
+]
+
+IMAGE = r"image\.(remove_restore_point|start_golden_vm|managed_image)"
+
+
+@pytest.mark.parametrize("capture", list(Capture))
+@pytest.mark.parametrize("found", ["running", "stopped", "deallocated"])
+def test_whatever_fails_the_vm_is_in_the_end_as_it_was_found(nights: Nights, capture: Capture, found: str) -> None:
+    """And nothing in between is left, nor a set in pieces: one night after the other in one world."""
+    vm = machine(nights.cloud)
+    vm.power_state = PowerState(found)
+    for number, fault in enumerate(FAULTS):
+        if fault:
+            nights.cloud.fault(count=1, **fault)
+        spec = nights.spec(golden_vm={**BUILD_VM, "capture": capture.value}, image={"build": {"when": "always"}})
+        run = Run(spec, run_id=f"manual__{number}", stamp=nights.virtual.now(), fire=nights.virtual.fire)
+        up_to_the_image = pool_dag("small", spec).partial_subset(IMAGE, include_upstream=True)
+        DagRun(up_to_the_image, run, run.do_with_retries).go()
+        nights.cloud.control("DELETE", "faults")
+        assert vm.power_state == found, fault
+        assert left(nights.cloud) == [], fault
+        stems = [name.removesuffix("-os").removesuffix("-data-1") for name in snapshots(nights.cloud)]
+        assert all(stems.count(stem) == 2 for stem in stems), fault
+        nights.virtual.sleep(4 * 3600)

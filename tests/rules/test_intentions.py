@@ -136,6 +136,8 @@ def of_image(run: RunPlan, **seen: Any) -> list[tuple[str, str]]:
 
 
 STAGES = (
+    "restore_point",
+    "remove_restore_point",
     "stop_golden_vm",
     "start_golden_vm",
     "snapshot",
