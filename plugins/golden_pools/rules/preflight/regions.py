@@ -1,7 +1,7 @@
 """Checks of where a version goes, and with how many replicas.
 
-Sources: "Use the Azure Compute Gallery to create a custom image pool" (a replica per 300 nodes), "Store and share images
-in an Azure Compute Gallery" (limits).
+Sources: "Use the Azure Compute Gallery to create a custom image pool" (a replica per 300 nodes), "Store and share
+images in an Azure Compute Gallery" (limits).
 """
 
 from __future__ import annotations
