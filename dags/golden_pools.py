@@ -26,7 +26,7 @@ from golden_pools.operators.base import PLAN_TASK_ID, PREFLIGHT_TASK_ID, SOURCE_
 from golden_pools.operators.canary import CanaryPoolOperator, MarkImageOperator, RemoveCanaryOperator
 from golden_pools.operators.clone import CloneVmOperator, GeneralizeCloneOperator, RemoveCloneOperator
 from golden_pools.operators.gallery import PublishImageVersionOperator
-from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
+from golden_pools.operators.golden_vm import StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
 from golden_pools.operators.nodes import ReadyNodesOperator
 from golden_pools.operators.passport import RecordPassportOperator
@@ -38,6 +38,7 @@ from golden_pools.operators.replicate import ReplicateVersionOperator
 from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.operators.retirement import TriggerRetirementOperator
 from golden_pools.operators.rollback import ReportRollbackOperator, RestorePoolOperator
+from golden_pools.operators.snapshots import SnapshotGoldenVmOperator
 from golden_pools.operators.source import ResolveSourceOperator
 from golden_pools.operators.switch import SwitchPoolOperator
 from golden_pools.retries import DEFAULT_ARGS

@@ -5,13 +5,14 @@ from __future__ import annotations
 from airflow.sdk import Asset
 from golden_pools.operators.announce import AnnounceImageOperator
 from golden_pools.operators.gallery import PublishImageVersionOperator
-from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
+from golden_pools.operators.golden_vm import StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
 from golden_pools.operators.passport import RecordPassportOperator
 from golden_pools.operators.preflight import PreflightOperator
 from golden_pools.operators.refresh import RefreshPoolOperator
 from golden_pools.operators.replicate import ReplicateVersionOperator
 from golden_pools.operators.resize import ResizePoolOperator
+from golden_pools.operators.snapshots import SnapshotGoldenVmOperator
 from golden_pools.operators.source import ResolveSourceOperator
 from golden_pools.sensors.pools import PoolNodesSensor
 

@@ -1,37 +1,30 @@
-"""Stages ``stop_golden_vm``, ``snapshot`` and ``start_golden_vm``: the golden VM's disks become a snapshot set."""
+"""Stages ``stop_golden_vm`` and ``start_golden_vm``: the golden VM comes to rest for its snapshots, and runs again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from golden_pools.errors import AzureBusyError, OwnershipError
-from golden_pools.operators.base import PREFLIGHT_TASK_ID, StageOperator, StateStore, pulled, run_link
-from golden_pools.rules.capture import AT_REST, consistency_of, found_state
+from golden_pools.operators.base import PREFLIGHT_TASK_ID, StageOperator, StateStore, pulled
+from golden_pools.rules.capture import AT_REST, found_state
 from golden_pools.rules.facts import PowerState
 from golden_pools.rules.plan import RunPlan, made_by, owner_of
-from golden_pools.rules.provenance import provenance
 from golden_pools.spec.source import Capture
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from golden_pools.hooks.compute import ComputeHook
-    from golden_pools.hooks.operations import PendingOperation
-    from golden_pools.rules.facts import Disk, GoldenVm, Snapshot
+    from golden_pools.rules.facts import GoldenVm
 
 POWER_TIME = timedelta(minutes=30)
 """Longest wait for a VM to stop or start; minutes are usual."""
 
 FOUND_KEY = "found"
 """XCom key under which the task that stops the golden VM leaves the power state in which it found it."""
-
-SNAPSHOT_TIME = timedelta(hours=2)
-"""Longest wait for a snapshot set; seconds to minutes are usual."""
 
 
 class ImageStageOperator(StageOperator):
@@ -135,59 +128,6 @@ class StartGoldenVmOperator(StageOperator):
         return PowerState.RUNNING.value if looked and looked["golden_vm_was_running"] else None
 
 
-class SnapshotGoldenVmOperator(ImageStageOperator):
-    """Make the snapshot set: OS disk and all data disks, started side by side, one name per disk and run."""
-
-    ui_color = "#dfeaf5"
-
-    def execute(self, context: Context) -> dict[str, Any] | None:
-        """Start what is missing, adopt what this run made before, and wait for all of it."""
-        plan = self.plan_for_building(context)
-        store = StateStore(context, plan.stem)
-        with self.compute(plan) as hook:
-            vm = hook.golden_vm(plan.golden_vm.resource_group, plan.golden_vm.name)
-            kept = store.read()
-            if "consistency" not in kept:
-                seen = consistency_of(plan.golden_vm.capture, vm.power_state, len(vm.disks))
-                kept = store.keep(consistency=seen)
-            tokens = kept
-            pending = []
-            for disk in vm.disks:
-                operation = self._start_or_adopt(hook, plan, vm, disk, tokens)
-                if operation is not None:
-                    pending.append(operation)
-                    tokens = store.keep(**{plan.snapshot_name(disk.lun): operation.to_dict()})
-        result = snapshot_set(plan, vm, kept["consistency"])
-        if not pending:
-            self.log.info("All %d snapshots are there", len(vm.disks))
-            return result
-        self.wait_for_operations(plan, pending, within=SNAPSHOT_TIME, result=result)
-        return None
-
-    def _start_or_adopt(
-        self, hook: ComputeHook, plan: RunPlan, vm: GoldenVm, disk: Disk, tokens: Mapping[str, Any]
-    ) -> PendingOperation | None:
-        from golden_pools.hooks.operations import PendingOperation
-
-        group, name = plan.image_group, plan.snapshot_name(disk.lun)
-        there = hook.snapshot(group, name)
-        if there is not None:
-            check_snapshot_is_ours(plan, disk, there)
-            if there.provisioning_state == "Succeeded":
-                self.log.info("Snapshot %s of disk %s is there already", name, disk.name)
-                return None
-            if there.provisioning_state != "Failed":
-                self.log.info("Snapshot %s is %s: waiting for it", name, there.provisioning_state)
-                kept = tokens.get(name) or {"what": f"make snapshot {name}", "resource_id": there.id, "token": None}
-                return PendingOperation.from_dict(kept)
-        check_is_at_rest(plan, vm)
-        self.log.info("Snapshot %s of disk %s (%s GiB) begins", name, disk.name, disk.size_gib or "?")
-        assert disk.id is not None  # preflight refuses unmanaged disks
-        tags = provenance(plan, link=run_link(plan))
-        begun = hook.begin_snapshot(group, name, location=vm.location, source_id=disk.id, tags=tags)
-        return replace(begun, what=f"{begun.what} of disk {disk.name}")
-
-
 def check_state_is_told(vm: GoldenVm) -> None:
     """Refuse to stop a VM of which Azure does not say whether it runs: nobody could give its state back.
 
@@ -199,50 +139,6 @@ def check_state_is_told(vm: GoldenVm) -> None:
             resource=vm.id,
             answer="no PowerState among the statuses of its instance view",
             advice="nothing: it is tried again by itself; if it lasts, look at the VM's health in the portal",
-        )
-
-
-def snapshot_set(plan: RunPlan, vm: GoldenVm, consistency: Mapping[str, str]) -> dict[str, Any]:
-    """Return the snapshot set as JSON: ids of disks and snapshots by LUN, and what they are worth together."""
-    return {
-        "golden_vm": vm.id,
-        "consistency": dict(consistency),
-        "os": _copied(plan, vm.os_disk),
-        "data": [{"lun": disk.lun, "caching": disk.caching, **_copied(plan, disk)} for disk in vm.disks[1:]],
-    }
-
-
-def _copied(plan: RunPlan, disk: Disk) -> dict[str, Any]:
-    return {"disk": disk.id, "snapshot": plan.snapshot_id(disk.lun), "size_gib": disk.size_gib}
-
-
-def check_is_at_rest(plan: RunPlan, vm: GoldenVm) -> None:
-    """Refuse to copy the disks of a VM that was to be stopped for it and runs: they would not show one moment.
-
-    :raises OwnershipError: somebody started it after this run had stopped it
-    """
-    if plan.golden_vm.capture.stops and vm.power_state not in AT_REST:
-        raise OwnershipError(
-            "The golden VM is not at rest any more",
-            resource=vm.id,
-            answer=f"it is {vm.power_state}",
-            advice="a person or another pool's run started it; clear the task stop_golden_vm with what follows it, "
-            "and let pools that share a golden VM start at different times",
-        )
-
-
-def check_snapshot_is_ours(plan: RunPlan, disk: Disk, snapshot: Snapshot) -> None:
-    """Refuse a snapshot under our name that this run did not make, or not of this disk.
-
-    :raises OwnershipError: naming both owners
-    """
-    check_is_ours(plan, "snapshot", snapshot.id, snapshot.tags)
-    if (snapshot.source_id or "").lower() != (disk.id or "").lower():
-        raise OwnershipError(
-            "This run's snapshot shows another disk than the golden VM has now",
-            resource=snapshot.id,
-            answer=f"it was made from {snapshot.source_id}, the golden VM has {disk.id}",
-            advice="the golden VM's disk was swapped in mid-run: trigger a new run",
         )
 
 

@@ -15,6 +15,9 @@ AT_REST = frozenset({PowerState.STOPPED, PowerState.DEALLOCATED})
 """Nothing writes to the disks."""
 
 
+COPIED_LATER = frozenset({"PremiumV2_LRS", "UltraSSD_LRS"})
+"""Kinds of disk whose snapshots Azure fills in the background ("Create an incremental snapshot for managed disks")."""
+
 _ENDS_AS = {
     PowerState.STARTING: PowerState.RUNNING,
     PowerState.STOPPING: PowerState.STOPPED,
