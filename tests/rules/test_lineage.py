@@ -307,6 +307,7 @@ def test_a_spec_whose_pool_is_not_there_yet_is_told_so() -> None:
     with pytest.raises(UnknownNameError, match="The spec small has no pool") as unknown:
         from_pool(azure(pools=(), unknown=("Could not list the pools",)), "small")
     assert "Could not list the pools" in str(unknown.value)
+    assert unknown.value.advice == "mend the look-ups that failed"
 
 
 def test_a_name_that_several_go_by_is_answered_with_their_ids() -> None:
