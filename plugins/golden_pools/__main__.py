@@ -87,8 +87,8 @@ def _start_airflow() -> None:
     except Exception as error:
         raise GoldenPoolsError(
             f"Airflow, which knows the connections, does not start here: {type(error).__name__}: {error}",
-            advice="run this in the environment of the Airflow whose connections it is to use, with an absolute path as "
-            "AIRFLOW_HOME",
+            advice="run this in the environment of the Airflow whose connections it is to use; AIRFLOW_HOME has to be "
+            "an absolute path",
         ) from error
 
 
