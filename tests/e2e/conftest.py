@@ -88,21 +88,20 @@ def start_airflow(tmp_path: Path) -> Iterator[Callable[..., RealAirflow]]:
 
 
 @contextmanager
-def site_of(home: Path) -> Iterator[tuple[RealAirflow, Cloud, Path]]:
+def site_of(home: Path, environment: Mapping[str, str] | None = None) -> Iterator[tuple[RealAirflow, Cloud, Path]]:
     """Serve the sample world 600 times faster than Azure, to an Airflow that is to be started.
 
     The directory has its pool specs; the sample ``small`` is the only one at first.
+
+    :param environment: further environment variables of the Airflow
     """
     specs = home / "pools"
     specs.mkdir()
     (specs / SAMPLE.name).write_bytes(SAMPLE.read_bytes())
     world = World.load(clock=Clock(speed=600))
     with serve(world) as url:
-        environment = {
-            "AIRFLOW_CONN_AZURE_DEFAULT": SimulatorProcess(url).connection,
-            "GOLDEN_POOLS_DIR": str(specs),
-        }
-        yield RealAirflow(home / "airflow", environment=environment), Cloud(world, url), specs
+        place = {"AIRFLOW_CONN_AZURE_DEFAULT": SimulatorProcess(url).connection, "GOLDEN_POOLS_DIR": str(specs)}
+        yield RealAirflow(home / "airflow", environment={**place, **(environment or {})}), Cloud(world, url), specs
 
 
 @pytest.fixture(scope="session")

@@ -195,6 +195,11 @@ class PackerVhd(Part):
     )
     os_type: Literal["Linux", "Windows"] = Field(description="System on the OS disk.")
     generation: Literal["V1", "V2"] = Field(description="Generation that the OS disk boots in.")
+    data_disks: Annotated[StrictInt, Field(ge=0, le=64)] | None = Field(
+        default=None,
+        description="Number of data disks (`disk_additional_size`), which get VHDs of their own; absent: none, with a "
+        "warning.",
+    )
 
 
 class Packer(Part):
