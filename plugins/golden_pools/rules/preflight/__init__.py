@@ -19,6 +19,7 @@ from golden_pools.rules.preflight import (
     limits,
     nodes,
     quota,
+    regions,
     restore_point,
     vhd,
 )
@@ -41,7 +42,7 @@ __all__ = [
     "render",
 ]
 
-SUBJECTS = (golden_vm, clone, disks, restore_point, vhd, gallery, batch, nodes, limits, quota)
+SUBJECTS = (golden_vm, clone, disks, restore_point, vhd, gallery, regions, batch, nodes, limits, quota)
 """The modules that hold checks, in the order of the report; importing them registers the checks."""
 
 REPORT = tuple(check for subject in SUBJECTS for check in CHECKS.values() if check.judge.__module__ == subject.__name__)
