@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from golden_pools.rules.facts import GalleryDefinition, GoldenVm, PurchasePlan
 from golden_pools.spec.model import PoolSpec
@@ -111,6 +111,7 @@ class ImageSource(BaseModel):
     :param resource_id: what is captured: ARM id of the VM or of the managed image, or address of the OS disk's blob
     :param warning: what people have to know of it; preflight says it, too
     :param fingerprint: of the source's state, to tell later whether it has changed
+    :param not_before: when the pool may be put on ``version_id``; None: at once
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -123,6 +124,7 @@ class ImageSource(BaseModel):
     resource_id: str | None = None
     fingerprint: str | None = None
     warning: str = ""
+    not_before: AwareDatetime | None = None
 
 
 def road_for(spec: PoolSpec, system: System) -> Road:
