@@ -13,6 +13,7 @@
     ├── FullNowError            others hold the quota             -> shrink another pool, or wait
     ├── ResizeGaveUpError       the pool did not reach its target -> follow the advice
     ├── ProbeFailedError        the image did not pass its probe  -> read the output, mend the golden VM
+    ├── PassportStoreError      passports cannot be kept or read  -> a warning: correct path or connection
     ├── RolledBackError         the pool is on its old image      -> mend the cause, run again
     └── OwnershipError          another run or person owns it     -> wait, or remove it
         └── ConflictError       it changed between look and write -> looked at again, once
@@ -33,6 +34,9 @@ class GoldenPoolsError(Exception):
     :param answer: what Azure answered: code and values, as one line
     :param advice: what the reader should do next
     """
+
+    who = "Azure"
+    """Who answered."""
 
     def __init__(self, what: str, *, resource: str = "", answer: str = "", advice: str = "") -> None:
         self.what = what
@@ -56,7 +60,7 @@ class GoldenPoolsError(Exception):
         if self.resource:
             parts.append(f"Resource: {self.resource}.")
         if self.answer:
-            parts.append(f"Azure answered: {self.answer.rstrip('.')}.")
+            parts.append(f"{self.who} answered: {self.answer.rstrip('.')}.")
         if self.advice:
             parts.append(f"What to do: {self.advice}")
         return " ".join(parts)
@@ -140,6 +144,12 @@ class FullNowError(GoldenPoolsError):
 
 class ProbeFailedError(GoldenPoolsError):
     """A node on the new image did not come up, or a probe on it did not do what the spec expects."""
+
+
+class PassportStoreError(GoldenPoolsError):
+    """The place where passports are kept does not take one, or does not show one; no run fails by it."""
+
+    who = "The store"
 
 
 class RolledBackError(GoldenPoolsError):

@@ -205,7 +205,7 @@ READS = {
     "account", "pool", "pools", "vm_sizes", "supported_images", "node_counts",
     "jobs", "job", "job_schedules", "tasks", "task_output", "nodes", "start_task_output",
     "golden_vm", "snapshot", "managed_image", "gallery", "definition", "image_version",
-    "machine", "disk", "network_card", "throwaways",
+    "machine", "disk", "network_card",
 }  # fmt: skip
 PLUMBING = {"close", "arm_client", "batch_client", "compute_client", "data_plane_client", "connection"}
 

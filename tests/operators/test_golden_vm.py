@@ -58,6 +58,8 @@ def test_a_capture_of_the_running_vm_leaves_it_alone(cloud: Cloud, running_captu
     run = running_capture
     for task in (preflight(), stop(), snapshot()):
         run.do(task)
+    assert run.xcom("snapshot")["consistency"]["word"] == "disk_by_disk"
+    assert run.xcom("snapshot")["os"]["size_gib"] == 64
     assert run.do(start()) == "skipped: this run does not stop the golden VM (capture: running)"
     assert power_state(cloud) == "PowerState/running"
     assert all("/snapshots/" in write for write in cloud.writes())

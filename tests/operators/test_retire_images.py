@@ -162,8 +162,9 @@ def specs(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Write the spec ``small`` with a retention of its own."""
     monkeypatch.setenv("GOLDEN_POOLS_DIR", str(tmp_path))
 
-    def write(cloud: Cloud, **retention: Any) -> None:
+    def write(cloud: Cloud, *, image: dict[str, str] | None = None, **retention: Any) -> None:
         data = small_pool(cloud).model_dump(mode="json", exclude_defaults=True)
+        data["image"] |= image or {}
         data["retention"] = {"keep": 2, "keep_days": 10, "grace_days": 5, "delete": True, **retention}
         data["prices"] = {"replica_gib_month": 0.1}
         (tmp_path / "small.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
@@ -253,7 +254,14 @@ def test_a_pool_that_moves_onto_a_version_during_the_run_keeps_it(
 
 @pytest.mark.parametrize(
     "path",
-    ["/pools$", "/batchAccounts$", "/versions$", "/images/providers/Microsoft.Compute/images$", "/snapshots$"],
+    [
+        "/pools$",
+        "/batchAccounts$",
+        "/galleries$",
+        "/versions$",
+        "/images/providers/Microsoft.Compute/images$",
+        "/snapshots$",
+    ],
 )
 def test_a_failed_look_up_stops_everything(retention: Retention, path: str) -> None:
     retention.cloud.fault(
@@ -321,6 +329,33 @@ def test_pitfall_32_a_deletion_is_over_when_the_version_is_gone(retention: Reten
     gone = [n for n, one in enumerate(lines) if f"/versions/{number(50)}" in one["url"] and one["status"] == 404]
     assert gone
     assert gone[0] < image
+
+
+def moved_on(specs: Any, cloud: Cloud) -> None:
+    """Give the spec another gallery than that in which its versions are."""
+    cloud.arm("PUT", "resourceGroups/images/providers/Microsoft.Compute/galleries/newer", {"location": "westeurope"})
+    specs(cloud, image={"gallery": "newer"})
+
+
+def test_what_stands_in_a_gallery_that_no_spec_names_any_more_keeps_what_it_came_from(
+    retention: Retention, specs: Any
+) -> None:
+    retention.cloud.delete_pool()
+    before = retention.left()
+    moved_on(specs, retention.cloud)
+    retention.a_run(days_later=9)
+    assert retention.cloud.writes() == []
+    assert retention.left() == before
+
+
+def test_a_gallery_that_no_spec_names_and_nobody_may_read_stops_everything(retention: Retention, specs: Any) -> None:
+    moved_on(specs, retention.cloud)
+    retention.cloud.fault(
+        method="GET", path="/golden_gallery/images$", status=403, code="AuthorizationFailed", message="no", count=None
+    )
+    retention.a_run(days_later=9)
+    assert retention.cloud.writes() == []
+    assert set(retention.states.values()) == {"failed"}
 
 
 def test_leftovers_of_a_run_that_goes_on_stay(specs: Any) -> None:

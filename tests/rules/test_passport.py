@@ -54,10 +54,12 @@ def test_a_passport_of_another_shape_is_refused() -> None:
 def test_every_disk_stands_with_its_snapshot_and_size() -> None:
     snapshots = {
         "golden_vm": "vm",
+        "consistency": {"word": "disk_by_disk", "note": "they may differ by moments"},
         "os": {"disk": "os-disk", "snapshot": "os-copy", "size_gib": 30},
         "data": [{"lun": 3, "disk": "data-disk", "snapshot": "data-copy", "caching": "None"}],
     }
     written = passport(snapshots=snapshots)
+    assert written["consistency"] == snapshots["consistency"]
     assert written["snapshots"] == ["os-copy", "data-copy"]
     assert written["disks"] == [
         {"lun": None, "disk": "os-disk", "snapshot": "os-copy", "size_gib": 30},

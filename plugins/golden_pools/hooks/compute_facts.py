@@ -16,6 +16,8 @@ from golden_pools.spec.part import normal_region
 
 Json = Mapping[str, Any]
 
+_USERS_OF_A_CARD = ("virtualMachine", "privateEndpoint", "privateLinkService")
+
 
 def dig(value: Any, *path: str) -> Any:
     """Return what stands at ``path``, or None where any part is missing or null."""
@@ -174,11 +176,14 @@ def managed_image(value: Json) -> facts.ManagedImage:
 
 
 def resource(value: Json) -> facts.Resource:
-    """Return any resource of a list."""
+    """Return a VM, a disk, a network card or any other resource."""
+    users = (value.get("managedBy"), *(dig(value, "properties", name, "id") for name in _USERS_OF_A_CARD))
     return facts.Resource(
         id=value["id"],
         name=value["name"],
         created=moment(dig(value, "properties", "timeCreated")),
+        provisioning_state=str(dig(value, "properties", "provisioningState") or ""),
+        used_by=next((user for user in users if user), None),
         tags=value.get("tags") or {},
     )
 

@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 from azure.core.exceptions import HttpResponseError
 
 from golden_pools.hooks import batch_facts, compute_facts
-from golden_pools.hooks.azure import AzureHook
+from golden_pools.hooks.arm import ArmHook
 from golden_pools.hooks.failures import azure_errors, is_absent
 from golden_pools.rules import facts
 
 Fact = TypeVar("Fact")
 
 
-class InventoryHook(AzureHook):
+class InventoryHook(ArmHook):
     """Lists of one subscription.
 
     Every method raises :class:`AzureRefusedError` or :class:`AzureBusyError` with what Azure answered.
@@ -33,20 +33,30 @@ class InventoryHook(AzureHook):
             batch_facts.account,
         )
 
-    def definitions(self, group: str, gallery: str) -> list[str]:
-        """Return the ids of a gallery's image definitions."""
+    def galleries(self) -> list[str]:
+        """Return the ids of the subscription's galleries, whichever resource group they are in."""
+        return self._all(
+            "galleries",
+            f"/subscriptions/{self.subscription}",
+            lambda: self.compute_client().galleries.list(),
+            _id,
+        )
+
+    def definitions(self, gallery_id: str) -> list[str]:
+        """Return the ids of a gallery's image definitions, in any subscription."""
+        parts = _parse(gallery_id)
         return self._all(
             "image definitions",
-            f"{self._group(group)}/providers/Microsoft.Compute/galleries/{gallery}",
-            lambda: self.compute_client().gallery_images.list_by_gallery(group, gallery),
-            lambda definition: str(definition["id"]),
+            gallery_id,
+            lambda: self.compute_client(parts["subscription"]).gallery_images.list_by_gallery(
+                parts["resource_group"], parts["name"]
+            ),
+            _id,
         )
 
     def versions(self, definition_id: str) -> list[facts.ImageVersion]:
         """Return the versions of a definition, in any subscription; a list does not tell their replication."""
-        from azure.mgmt.core.tools import parse_resource_id
-
-        parts = parse_resource_id(definition_id)
+        parts = _parse(definition_id)
         return self._all(
             "image versions",
             definition_id,
@@ -92,6 +102,11 @@ class InventoryHook(AzureHook):
             compute_facts.resource,
         )
 
+    def network_cards(self, group: str) -> list[facts.Resource]:
+        """Return the network cards of a resource group."""
+        where = f"{self._group(group)}/providers/Microsoft.Network/networkInterfaces"
+        return self._all("network cards", self._group(group), lambda: self._list_raw(where), compute_facts.resource)
+
     def _group(self, group: str) -> str:
         return f"/subscriptions/{self.subscription}/resourceGroups/{group}"
 
@@ -104,8 +119,18 @@ class InventoryHook(AzureHook):
     ) -> list[Fact]:
         with azure_errors(f"Could not list the {what}", where):
             try:
-                return [fact(item.as_dict()) for item in pages()]
+                return [fact(item if isinstance(item, dict) else item.as_dict()) for item in pages()]
             except HttpResponseError as error:
                 if not is_absent(error):
                     raise
                 return []
+
+
+def _id(resource: Mapping[str, Any]) -> str:
+    return str(resource["id"])
+
+
+def _parse(resource_id: str) -> dict[str, str]:
+    from azure.mgmt.core.tools import parse_resource_id
+
+    return dict(parse_resource_id(resource_id))

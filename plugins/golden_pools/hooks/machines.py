@@ -1,6 +1,6 @@
 """Throwaway VMs with their disks and network cards: made from snapshots, run, generalized, deleted.
 
-Microsoft.Network is spoken to with a bare ARM client: a network card is all that is needed of it.
+Microsoft.Network is spoken to in bare ARM calls: a network card is all that is needed of it.
 """
 
 from __future__ import annotations
@@ -9,59 +9,42 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError
-from azure.core.polling import LROPoller
-from azure.core.rest import HttpRequest
-from azure.mgmt.core.exceptions import ARMErrorFormat
 
+from golden_pools.hooks.arm import RemovalHook
 from golden_pools.hooks.compute import ComputeHook
-from golden_pools.hooks.compute_facts import dig
-from golden_pools.hooks.failures import azure_errors
-from golden_pools.hooks.operations import PendingOperation, StartOnly
+from golden_pools.hooks.compute_facts import resource
+from golden_pools.hooks.failures import azure_errors, is_absent
+from golden_pools.hooks.operations import PendingOperation
 from golden_pools.rules import facts
 from golden_pools.rules.source import STANDARD, System
 
-Json = Mapping[str, Any]
 
-
-class MachinesHook(ComputeHook):
+class MachinesHook(ComputeHook, RemovalHook):
     """What a clone needs beyond what it has in common with other runs; every write is for a clone only."""
 
-    def machine(self, group: str, name: str) -> facts.Made | None:
+    def machine(self, group: str, name: str) -> facts.Resource | None:
         """Return who made a VM, and how far it is."""
         client = self.compute_client()
-        resource = self._id(group, "virtualMachines", name)
-        found = self._find("VM", resource, lambda: client.virtual_machines.get(group, name))
-        return _made(found) if found else None
+        machine_id = self._id(group, "virtualMachines", name)
+        found = self._find("VM", machine_id, lambda: client.virtual_machines.get(group, name))
+        return resource(found) if found else None
 
-    def disk(self, group: str, name: str) -> facts.Made | None:
+    def disk(self, group: str, name: str) -> facts.Resource | None:
         """Return who made a disk, and how far it is."""
         client = self.compute_client()
         found = self._find("disk", self._id(group, "disks", name), lambda: client.disks.get(group, name))
-        return _made(found) if found else None
+        return resource(found) if found else None
 
-    def network_card(self, group: str, name: str) -> facts.Made | None:
+    def network_card(self, group: str, name: str) -> facts.Resource | None:
         """Return who made a network card, and how far it is."""
-        resource = self._card_id(group, name)
-        with azure_errors("Could not read the network card", resource):
-            answer = self._ask("GET", resource)
-            if answer.http_response.status_code == 404:
+        card_id = self._card_id(group, name)
+        with azure_errors("Could not read the network card", card_id):
+            try:
+                return resource(self._read_raw(card_id))
+            except HttpResponseError as error:
+                if not is_absent(error):
+                    raise
                 return None
-            return _made(_checked(answer).json())
-
-    def throwaways(self, group: str) -> dict[str, list[facts.Made]]:
-        """Return all VMs, network cards and disks of a resource group, by kind."""
-        client, cards = self.compute_client(), self._card_id(group, "")
-        with azure_errors("Could not list the resources", f"resource group {group}"):
-            page = _checked(self._ask("GET", cards.rstrip("/"))).json()
-            interfaces = list(page["value"])
-            while link := page.get("nextLink"):
-                page = _checked(self._send(HttpRequest("GET", link))).json()
-                interfaces += page["value"]
-            return {
-                "VM": [_made(vm.as_dict()) for vm in client.virtual_machines.list(group)],
-                "network card": [_made(card) for card in interfaces],
-                "disk": [_made(disk.as_dict()) for disk in client.disks.list_by_resource_group(group)],
-            }
 
     def begin_disk(
         self, group: str, name: str, *, location: str, sku: str | None, snapshot_id: str, tags: Mapping[str, str]
@@ -86,7 +69,10 @@ class MachinesHook(ComputeHook):
             "tags": dict(tags),
             "properties": {"ipConfigurations": [{"name": "clone", "properties": configuration}]},
         }
-        return self._begin_raw(f"make network card {name}", "PUT", self._card_id(group, name), body)
+        what, card_id = f"make network card {name}", self._card_id(group, name)
+        with azure_errors(f"Could not {what}", card_id):
+            token = self._begin_raw("PUT", card_id, body)
+        return PendingOperation(what=what, resource_id=card_id, token=token)
 
     def begin_machine(
         self,
@@ -140,43 +126,8 @@ class MachinesHook(ComputeHook):
         with azure_errors("Could not flag the VM as generalized", self._id(group, "virtualMachines", name)):
             self.compute_client().virtual_machines.generalize(group, name)
 
-    def begin_delete(self, resource_id: str) -> PendingOperation:
-        """Delete a VM, a disk or a network card."""
-        name = resource_id.rpartition("/")[2]
-        return self._begin_raw(f"delete {name}", "DELETE", resource_id)
-
     def _card_id(self, group: str, name: str) -> str:
         return (
             f"/subscriptions/{self.subscription}/resourceGroups/{group}"
             f"/providers/Microsoft.Network/networkInterfaces/{name}"
         )
-
-    def _begin_raw(self, what: str, method: str, resource_id: str, body: Json | None = None) -> PendingOperation:
-        with azure_errors(f"Could not {what}", resource_id):
-            answer = self._ask(method, resource_id, body)
-            _checked(answer)
-            poller = LROPoller(self.arm_client(), answer, lambda _: None, StartOnly())
-        return PendingOperation(what=what, resource_id=resource_id, token=poller.continuation_token())
-
-    def _ask(self, method: str, resource_id: str, body: Json | None = None) -> Any:
-        version = PendingOperation(what="", resource_id=resource_id).api_version
-        url = f"{self.connection.arm_endpoint}{resource_id}"
-        return self._send(HttpRequest(method, url, params={"api-version": version}, json=body))
-
-    def _send(self, request: HttpRequest) -> Any:
-        return self.arm_client().send_request(request, _return_pipeline_response=True)
-
-
-def _checked(answer: Any) -> Any:
-    if answer.http_response.status_code >= 400:
-        raise HttpResponseError(response=answer.http_response, error_format=ARMErrorFormat)
-    return answer.http_response
-
-
-def _made(value: Json) -> facts.Made:
-    return facts.Made(
-        id=value["id"],
-        name=value["name"],
-        provisioning_state=str(dig(value, "properties", "provisioningState") or ""),
-        tags=value.get("tags") or {},
-    )

@@ -33,6 +33,7 @@ API_VERSIONS = {
     "disks": DISK_API,
     "snapshots": DISK_API,
     "galleries": GALLERY_API,
+    "restorepointcollections": COMPUTE_API,
     "networkinterfaces": NETWORK_API,
 }
 """Versions that azure-mgmt-compute 39 speaks by default, and one of Microsoft.Network, by resource type."""

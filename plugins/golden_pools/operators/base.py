@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
@@ -188,6 +189,14 @@ class StateStore:
         kept: dict[str, Any] = json.loads(json.dumps({**self.read(), **values}))
         self._store.set(self._key, kept)
         return kept
+
+
+def run_link(plan: RunPlan) -> str | None:
+    """Return the address of the run in Airflow, where Airflow knows its own."""
+    from airflow.sdk.configuration import conf
+
+    base = conf.get("api", "base_url", fallback="")
+    return f"{base.rstrip('/')}/dags/{plan.dag_id}/runs/{quote(plan.run_id)}" if base else None
 
 
 def now() -> datetime:

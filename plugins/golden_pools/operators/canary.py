@@ -27,6 +27,7 @@ from golden_pools.operators.base import (
     now,
 )
 from golden_pools.operators.marking import MarkingStageOperator
+from golden_pools.operators.passport_files import note_fate
 from golden_pools.operators.pool_stage import PoolStageOperator
 from golden_pools.rules.canary import (
     CanaryKind,
@@ -39,6 +40,7 @@ from golden_pools.rules.canary import (
 )
 from golden_pools.rules.facts import AllocationState, JobState, Node, Pool
 from golden_pools.rules.family import is_deleting
+from golden_pools.rules.passport import Became
 from golden_pools.rules.plan import WHY_TAG, ImageVerdict, RunPlan, is_marked, owner_of, verdict_tags
 from golden_pools.rules.resize import duration
 
@@ -268,6 +270,7 @@ class MarkImageOperator(MarkingStageOperator):
             raise AirflowSkipException(f"a managed image carries no verdict; what speaks against it: {against[0]}")
         tags = verdict_tags(ImageVerdict.BAD, against[0])
         self.log.error("Version %s is bad: %s", plan.version_id, against[0])
+        note_fate(plan, Became.BAD, against[0])
         with self.compute(plan) as hook:
             operation = self.mark(hook, plan, tags=tags, exclude_from_latest=True)
         result = {"version": plan.version_id, "verdict": ImageVerdict.BAD.value, "why": tags[WHY_TAG]}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from golden_pools.hooks.machines import MachinesHook
     from golden_pools.hooks.operations import PendingOperation
-    from golden_pools.rules.facts import GoldenVm, Made
+    from golden_pools.rules.facts import GoldenVm, Resource
 
 DISK_TIME = timedelta(hours=1)
 """Longest wait for disks and a network card; seconds to minutes are usual."""
@@ -118,7 +118,7 @@ class CloneVmOperator(ImageStageOperator):
         else:
             yield self._adopt(plan, store, "network card", there)
 
-    def _adopt(self, plan: RunPlan, store: StateStore, what: str, there: Made) -> PendingOperation | None:
+    def _adopt(self, plan: RunPlan, store: StateStore, what: str, there: Resource) -> PendingOperation | None:
         check_is_ours(plan, what, there.id, there.tags)
         if there.provisioning_state == "Succeeded":
             return None
@@ -236,17 +236,20 @@ class RemoveCloneOperator(StageOperator):
 
     def execute(self, context: Context, event: Mapping[str, Any] | None = None) -> None:
         """Delete what is left of clones, VMs first, and wait until it is gone."""
+        from golden_pools.hooks.inventory import InventoryHook
+
         self.raise_failure(context, event)
         plan = self.plan_for_writing(context)
-        with machines(plan) as hook:
+        lists = InventoryHook(plan.spec.connection, plan.spec.subscription, read_only=True)
+        with machines(plan) as hook, lists:
             if self._is_being_copied(hook, plan):
                 self.log.warning("The version is still being made from the clone, which stays: the next run removes it")
                 return
-            for kind, found in hook.throwaways(plan.image_group).items():
-                ours = [made for made in found if is_throwaway(plan, made.tags)]
-                for made in ours:
-                    self.log.info("%s %s of %s goes", kind, made.name, owner_of(made.tags))
-                if operations := [hook.begin_delete(made.id) for made in ours]:
+            for kind, listed in (("VM", lists.vms), ("network card", lists.network_cards), ("disk", lists.disks)):
+                ours = [one for one in listed(plan.image_group) if is_throwaway(plan, one.tags)]
+                for one in ours:
+                    self.log.info("%s %s of %s goes", kind, one.name, owner_of(one.tags))
+                if operations := [hook.begin_delete(one.id) for one in ours]:
                     self.wait_for_operations(plan, operations, within=DISK_TIME, method_name="execute")
         self.log.info("Nothing is left of a clone")
 
@@ -255,10 +258,7 @@ class RemoveCloneOperator(StageOperator):
         if plan.source is None or plan.source.road is not Road.VM or not plan.builds_image:
             return False
         version = hook.image_version(plan.version_id)
-        if version is None or version.provisioning_state == "Failed":
-            return False
-        states = {region.state for region in version.regions}
-        return version.provisioning_state != "Succeeded" or not states <= {"Completed", "Failed"}
+        return version is not None and version.provisioning_state != "Failed" and version.is_busy
 
 
 def check_is_clone(plan: RunPlan, vm: GoldenVm) -> None:
@@ -283,7 +283,7 @@ def _by_lun(snapshots: Mapping[str, Any]) -> dict[int | None, str]:
     return {None: snapshots["os"]["snapshot"], **{disk["lun"]: disk["snapshot"] for disk in snapshots["data"]}}
 
 
-def _kept(store: StateStore, key: str, there: Made, what: str) -> PendingOperation:
+def _kept(store: StateStore, key: str, there: Resource, what: str) -> PendingOperation:
     from golden_pools.hooks.operations import PendingOperation
 
     return PendingOperation.from_dict(store.read().get(key) or {"what": what, "resource_id": there.id, "token": None})

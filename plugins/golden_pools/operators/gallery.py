@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from golden_pools.operators.base import PREFLIGHT_TASK_ID, pulled
+from golden_pools.operators.base import PREFLIGHT_TASK_ID, pulled, run_link
 from golden_pools.operators.golden_vm import ImageStageOperator, check_is_ours
+from golden_pools.operators.passport_files import keep_passport
 from golden_pools.operators.replicate import RegionsStageOperator
 from golden_pools.rules.origin import version_origin
 from golden_pools.rules.passport import new_passport
 from golden_pools.rules.plan import RunPlan
+from golden_pools.rules.provenance import version_provenance
 from golden_pools.rules.replication import first_replicas
 from golden_pools.spec.image import Publish
 
@@ -103,7 +105,7 @@ class PublishImageVersionOperator(ImageStageOperator, RegionsStageOperator):
             location=plan.system.location,
             origin=origin,
             target_regions=replicas,
-            tags=plan.version_tags,
+            tags=version_provenance(plan, link=run_link(plan)),
             exclude_from_latest=True,
         )
         home = plan.system.location
@@ -130,6 +132,7 @@ class PublishImageVersionOperator(ImageStageOperator, RegionsStageOperator):
             managed_image=self._managed_image(context, plan),
             findings=pulled(context, PREFLIGHT_TASK_ID)["findings"],
         )
+        keep_passport(plan, passport)
         self.log.info("Published %s", plan.image_id)
         return passport
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from golden_pools.errors import OwnershipError
-from golden_pools.operators.base import PREFLIGHT_TASK_ID, StageOperator, StateStore, pulled
+from golden_pools.operators.base import PREFLIGHT_TASK_ID, StageOperator, StateStore, pulled, run_link
+from golden_pools.rules.capture import consistency_of
 from golden_pools.rules.facts import PowerState
 from golden_pools.rules.plan import RunPlan, made_by, owner_of
+from golden_pools.rules.provenance import provenance
 from golden_pools.spec.source import Capture
 
 if TYPE_CHECKING:
@@ -106,14 +108,18 @@ class SnapshotGoldenVmOperator(ImageStageOperator):
         store = StateStore(context, plan.stem)
         with self.compute(plan) as hook:
             vm = hook.golden_vm(plan.golden_vm.resource_group, plan.golden_vm.name)
-            tokens = store.read()
+            kept = store.read()
+            if "consistency" not in kept:
+                seen = consistency_of(plan.golden_vm.capture, vm.power_state, len(vm.disks))
+                kept = store.keep(consistency=seen)
+            tokens = kept
             pending = []
             for disk in vm.disks:
                 operation = self._start_or_adopt(hook, plan, vm, disk, tokens)
                 if operation is not None:
                     pending.append(operation)
                     tokens = store.keep(**{plan.snapshot_name(disk.lun): operation.to_dict()})
-        result = snapshot_set(plan, vm)
+        result = snapshot_set(plan, vm, kept["consistency"])
         if not pending:
             self.log.info("All %d snapshots are there", len(vm.disks))
             return result
@@ -139,20 +145,23 @@ class SnapshotGoldenVmOperator(ImageStageOperator):
         check_is_at_rest(plan, vm)
         self.log.info("Snapshot %s of disk %s (%s GiB) begins", name, disk.name, disk.size_gib or "?")
         assert disk.id is not None  # preflight refuses unmanaged disks
-        begun = hook.begin_snapshot(group, name, location=vm.location, source_id=disk.id, tags=plan.tags)
+        tags = provenance(plan, link=run_link(plan))
+        begun = hook.begin_snapshot(group, name, location=vm.location, source_id=disk.id, tags=tags)
         return replace(begun, what=f"{begun.what} of disk {disk.name}")
 
 
-def snapshot_set(plan: RunPlan, vm: GoldenVm) -> dict[str, Any]:
-    """Return the snapshot set as JSON: ids of disks and snapshots by LUN."""
+def snapshot_set(plan: RunPlan, vm: GoldenVm, consistency: Mapping[str, str]) -> dict[str, Any]:
+    """Return the snapshot set as JSON: ids of disks and snapshots by LUN, and what they are worth together."""
     return {
         "golden_vm": vm.id,
-        "os": {"disk": vm.os_disk.id, "snapshot": plan.snapshot_id(None)},
-        "data": [
-            {"lun": disk.lun, "disk": disk.id, "snapshot": plan.snapshot_id(disk.lun), "caching": disk.caching}
-            for disk in vm.disks[1:]
-        ],
+        "consistency": dict(consistency),
+        "os": _copied(plan, vm.os_disk),
+        "data": [{"lun": disk.lun, "caching": disk.caching, **_copied(plan, disk)} for disk in vm.disks[1:]],
     }
+
+
+def _copied(plan: RunPlan, disk: Disk) -> dict[str, Any]:
+    return {"disk": disk.id, "snapshot": plan.snapshot_id(disk.lun), "size_gib": disk.size_gib}
 
 
 def check_is_at_rest(plan: RunPlan, vm: GoldenVm) -> None:

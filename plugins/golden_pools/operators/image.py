@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from golden_pools.operators.base import StateStore, pulled
+from golden_pools.operators.base import StateStore, pulled, run_link
 from golden_pools.operators.golden_vm import ImageStageOperator, check_is_ours
 from golden_pools.rules.origin import image_origin
+from golden_pools.rules.provenance import provenance
 from golden_pools.rules.source import Road
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ class CreateManagedImageOperator(ImageStageOperator):
                     clone_id=pulled(context, self.clone_task_id),
                 )
                 self.log.info("Managed image %s begins, from %s", name, origin)
-                operation = hook.begin_managed_image(group, name, system=plan.system, origin=origin, tags=plan.tags)
+                tags = provenance(plan, link=run_link(plan))
+                operation = hook.begin_managed_image(group, name, system=plan.system, origin=origin, tags=tags)
                 store.keep(operation=operation.to_dict())
         self.wait_for_operations(plan, [operation], within=IMAGE_TIME, result=plan.managed_image_id)
         return None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from golden_pools.operators.base import PREFLIGHT_TASK_ID, StateStore, now, pulled
+from golden_pools.operators.base import PREFLIGHT_TASK_ID, StateStore, now, pulled, run_link
 from golden_pools.operators.marking import MarkingStageOperator
+from golden_pools.operators.passport_files import keep_passport, note_move
 from golden_pools.rules.passport import new_passport, with_pool, with_probes, with_run
 from golden_pools.rules.plan import ImageVerdict, RunPlan, is_marked, verdict_tags
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class RecordPassportOperator(MarkingStageOperator):
-    """Mark the version good, add probes and pool to its passport, and send it as the event of the pool's asset.
+    """Mark the version good, add probes and pool to its passport, keep that, and send it as the pool asset's event.
 
     Ends on a worker, because the asset's event is sent there.
 
@@ -84,12 +84,13 @@ class RecordPassportOperator(MarkingStageOperator):
             findings=pulled(context, PREFLIGHT_TASK_ID)["findings"],
         )
         results = (pulled(context, task_id) for task_id in self.probe_task_ids)
+        refresh, since = pulled(context, self.refresh_task_id), self._since(context, plan)
         passport = with_pool(
             with_probes(passport, [result for result in results if result]),
             plan,
-            refresh=pulled(context, self.refresh_task_id),
+            refresh=refresh,
             nodes=pulled(context, self.nodes_task_id),
-            since=self._since(context, plan),
+            since=since,
         )
         passport = with_run(
             passport,
@@ -97,14 +98,8 @@ class RecordPassportOperator(MarkingStageOperator):
             ended=context["ti"].get_task_breadcrumbs(plan.dag_id, plan.run_id),
             became_good=bool(self._store(context, plan).read().get("became_good")),
         )
+        keep_passport(plan, passport)
+        note_move(plan, image_before=refresh["image_before"], when=since)
         context["outlet_events"][self.asset].extra = passport
         self.log.info("Pool %s is on %s", passport["pools"][-1]["name"], passport["image"])
         return passport
-
-
-def run_link(plan: RunPlan) -> str | None:
-    """Return the address of the run in Airflow, where Airflow knows its own."""
-    from airflow.sdk.configuration import conf
-
-    base = conf.get("api", "base_url", fallback="")
-    return f"{base.rstrip('/')}/dags/{plan.dag_id}/runs/{quote(plan.run_id)}" if base else None

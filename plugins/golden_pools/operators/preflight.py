@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from golden_pools.errors import AzureRefusedError, PreflightError
 from golden_pools.operators.base import StageOperator, StateStore, now
+from golden_pools.operators.passport_files import unreachable_store
 from golden_pools.operators.source import note_begun
 from golden_pools.rules.facts import PowerState
 from golden_pools.rules.intentions import intentions
@@ -65,6 +66,7 @@ class PreflightOperator(StageOperator):
         if plan.plan_only:
             self.log.info("Plan only. This run would:\n%s", render_intentions(actions) or "  change nothing")
         note_begun(context, self.image, plan)
+        store = unreachable_store(plan)
         return {
             "golden_vm_was_running": self._was_running(context, plan, seen),
             "regions": plan.regions,
@@ -72,7 +74,8 @@ class PreflightOperator(StageOperator):
                 {"level": f.level, "check": f.check, "seen": f.seen, "advice": f.advice}
                 for f in findings
                 if f.level is not Level.INFO
-            ],
+            ]
+            + ([store] if store else []),
             "would": [action.to_dict() for action in actions] if plan.plan_only else [],
         }
 

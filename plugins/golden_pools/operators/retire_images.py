@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from golden_pools.errors import AzureBusyError, AzureRefusedError, GoldenPoolsError, RunConfError, from_dict
 from golden_pools.operators.base import GRACE, StateStore, now
+from golden_pools.operators.passport_files import note_deleted
 from golden_pools.rules.facts import folded
 from golden_pools.rules.plan import RETIRED_TAG, ImageVerdict, is_marked
 from golden_pools.rules.retention import (
@@ -139,6 +140,7 @@ class CarryOutOperator(RetentionOperator):
             world = survey.world(now())
             if survey.errors:
                 raise _blind(survey.errors)
+            self._note_gone(world, StateStore(context, "retention").read().get("done", ()))
             decisions = self.judge(context, world)
             due = [one for one in orders(world, decisions, pool=pool) if self._is_mine(one)]
             done, failures, operations = self._begin_all(survey, world, due[:MOST_AT_A_TIME])
@@ -164,9 +166,16 @@ class CarryOutOperator(RetentionOperator):
         failed = {folded(error.resource) for error in failures}
         done = [resource_id for resource_id in kept["done"] if folded(resource_id) not in failed]
         self.log.info("Done with %d; %d failed", len(done), len(failures))
+        self._note_gone(None, done)
         if failures:
             raise _together(failures, len(done))
         return {"done": done}
+
+    def _note_gone(self, world: World | None, image_ids: Sequence[str]) -> None:
+        """Note in the passports what this task has deleted, also what an earlier try did that was killed over it."""
+        there = {folded(version.id) for version in world.versions} if world else set()
+        if Action.DELETE in self.actions:
+            note_deleted(self.dag_id, [image_id for image_id in image_ids if folded(image_id) not in there])
 
     def _is_mine(self, one: Decision) -> bool:
         return one.kind in self.kinds and (one.action in self.actions or one.action is Action.GOING)
@@ -203,9 +212,9 @@ class CarryOutOperator(RetentionOperator):
         return {folded(one.id): one.action for one in decide(replace(world, pools=pools))}
 
     def _begin(self, world: World, one: Decision) -> PendingOperation | None:
+        from golden_pools.hooks.arm import RemovalHook
         from golden_pools.hooks.compute import ComputeHook
         from golden_pools.hooks.operations import PendingOperation
-        from golden_pools.hooks.retention import RemovalHook
 
         spec = world.specs[one.spec]
         if one.action is Action.GOING:

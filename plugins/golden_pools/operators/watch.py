@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
 from dataclasses import fields
 from datetime import datetime
 from functools import partial
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from golden_pools.errors import GoldenPoolsError
 from golden_pools.operators.base import now, pulled
 from golden_pools.rules.facts import BatchAccount
 from golden_pools.rules.watch import (
+    ALL_VERSIONS,
     Finding,
     Level,
     Look,
@@ -34,9 +33,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Asset, Context
 
-    from golden_pools.hooks.batch import BatchHook
-    from golden_pools.hooks.compute import ComputeHook
-    from golden_pools.hooks.inventory import InventoryHook
+    from golden_pools.hooks.lists import Lists
     from golden_pools.spec.loader import Loaded
 
 STATE_KEY = "findings"
@@ -138,22 +135,20 @@ def _read(values: Iterable[Mapping[str, Any]]) -> tuple[Finding, ...]:
 
 def observe(loaded: Loaded, moment: datetime) -> Seen:
     """Ask Azure everything that the checks look at, each thing once."""
+    from golden_pools.hooks.lists import Lists
+
     specs = tuple(watched(loaded.specs))
     unread = tuple(path.stem for path in loaded.faults)
-    with ExitStack() as hooks:
-        return _Observer(specs, unread, moment, hooks).look()
+    with Lists() as lists:
+        return _Observer(specs, unread, moment, lists).look()
 
 
 class _Observer:
-    """One look. Answers are kept by what they are about, so that no question is asked twice."""
+    """One look."""
 
-    def __init__(self, specs: tuple[Watched, ...], unread: tuple[str, ...], moment: datetime, hooks: ExitStack) -> None:
+    def __init__(self, specs: tuple[Watched, ...], unread: tuple[str, ...], moment: datetime, lists: Lists) -> None:
         self._specs, self._unread, self._moment = specs, unread, moment
-        self._stack = hooks
-        self._hooks: dict[tuple[str, str], tuple[ComputeHook, BatchHook, InventoryHook]] = {}
-        self._asked: set[str] = set()
-        self._unknown = {Look.SPEC.of(name): "its file has faults: see pool_spec_check" for name in unread}
-        self._failures: list[GoldenPoolsError] = []
+        self._lists = lists
         self._seen: dict[str, dict[str, Any]] = {
             field.name: {} for field in fields(Seen) if field.name not in ("now", "watched", "unread", "unknown")
         }
@@ -162,47 +157,30 @@ class _Observer:
         """Ask, account by account, then about images, then about leftovers."""
         for one in self._specs:
             self._account(one)
-            self._definition(one)
-            self._leftovers(one)
+            self._images(one)
         self._replication()
-        if self._failures and len(self._failures) == len(self._asked):
-            raise self._failures[-1]
+        failures = self._lists.failures
+        if failures and len(failures) == len(self._lists.asked):
+            raise [*failures.values()][-1]
         return self._so_far()
 
     def _so_far(self) -> Seen:
-        return Seen(
-            now=self._moment, watched=self._specs, unread=self._unread, unknown=dict(self._unknown), **self._seen
-        )
-
-    def _hooks_of(self, one: Watched) -> tuple[ComputeHook, BatchHook, InventoryHook]:
-        from golden_pools.hooks.batch import BatchHook
-        from golden_pools.hooks.compute import ComputeHook
-        from golden_pools.hooks.inventory import InventoryHook
-
-        login = one.spec.connection, one.spec.subscription
-        if login not in self._hooks:
-            enter = self._stack.enter_context
-            self._hooks[login] = (
-                enter(ComputeHook(*login, read_only=True)),
-                enter(BatchHook(*login, read_only=True)),
-                enter(InventoryHook(*login, read_only=True)),
-            )
-        return self._hooks[login]
+        unknown = {Look.SPEC.of(name): "its file has faults: see pool_spec_check" for name in self._unread}
+        unknown |= {key: error.answer or str(error) for key, error in self._lists.failures.items()}
+        if self._lists.lacks_versions:
+            unknown[ALL_VERSIONS] = "some could not be listed, so nobody can say what is left over"
+        return Seen(now=self._moment, watched=self._specs, unread=self._unread, unknown=unknown, **self._seen)
 
     def _ask(self, look: Look, about: str, into: str, question: Callable[[], Any]) -> Any:
-        """Return the answer, from Azure or from before; None where Azure did not give it."""
-        folded, key = about.casefold(), look.of(about)
-        if key not in self._asked:
-            self._asked.add(key)
-            try:
-                self._seen[into][folded] = question()
-            except GoldenPoolsError as error:
-                self._failures.append(error)
-                self._unknown[key] = error.answer or str(error)
-        return self._seen[into].get(folded)
+        answer = self._lists.ask(look, about, question)
+        if answer is not None:
+            self._seen[into][about.casefold()] = answer
+        return answer
 
     def _account(self, one: Watched) -> None:
-        _, batch, _ = self._hooks_of(one)
+        from golden_pools.hooks.batch import BatchHook
+
+        batch = self._lists.hook(BatchHook, *one.login)
         group, name, id_ = one.spec.pool.resource_group, one.spec.pool.account, one.account_id
         account: BatchAccount | None = self._ask(Look.ACCOUNT, id_, "accounts", lambda: batch.account(group, name))
         self._ask(Look.POOLS, id_, "pools", lambda: tuple(batch.pools(group, name)))
@@ -212,27 +190,21 @@ class _Observer:
             location = account.location
             self._ask(Look.VM_SIZES, location, "vm_sizes", lambda: batch.vm_sizes(location))
 
-    def _definition(self, one: Watched) -> None:
-        definition = one.definition
-        if definition is not None:
-            inventory = self._hooks_of(one)[2]
-            self._ask(Look.VERSIONS, definition, "versions", lambda: tuple(inventory.versions(definition)))
-
-    def _leftovers(self, one: Watched) -> None:
-        if (group_id := one.image_group) is None:
-            return
-        inventory, group = self._hooks_of(one)[2], group_id.rpartition("/")[2]
-        self._ask(Look.SNAPSHOTS, group_id, "snapshots", lambda: tuple(inventory.snapshots(group)))
-        self._ask(Look.MANAGED_IMAGES, group_id, "managed_images", lambda: tuple(inventory.managed_images(group)))
-        self._ask(Look.DISKS, group_id, "disks", lambda: tuple(inventory.disks(group)))
-        self._ask(Look.VMS, group_id, "vms", lambda: tuple(inventory.vms(group)))
+    def _images(self, one: Watched) -> None:
+        """List the versions of all galleries, and what lies in the resource group of a spec whose runs make images."""
+        self._seen["versions"] |= self._lists.versions(*one.login, [one.definition] if one.definition else [])
+        if (group_id := one.image_group) is not None:
+            for look, found in self._lists.in_group(*one.login, group_id.rpartition("/")[2]).items():
+                self._seen[look.name.lower()][group_id.casefold()] = found
 
     def _replication(self) -> None:
         """Ask for the replication of the versions that matter, with the login of a spec that lives on them."""
-        by_definition = {one.definition.casefold(): one for one in self._specs if one.definition}
+        from golden_pools.hooks.compute import ComputeHook
+
+        of_definition = {one.definition.casefold(): one.login for one in self._specs if one.definition}
+        of_subscription = {one.spec.subscription.casefold(): one.login for one in self._specs}
         for version_id in sorted(versions_to_look_at(self._so_far())):
-            compute = self._hooks_of(by_definition[version_id.partition("/versions/")[0]])[0]
-            question = partial(compute.image_version, version_id)
-            found = self._ask(Look.VERSION, version_id, "replicated", question)
-            if found is None:  # refused, or deleted since the list was read
-                self._seen["replicated"].pop(version_id, None)
+            definition, subscription = version_id.partition("/versions/")[0], version_id.split("/")[2]
+            login = of_definition.get(definition) or of_subscription[subscription]
+            question = partial(self._lists.hook(ComputeHook, *login).image_version, version_id)
+            self._ask(Look.VERSION, version_id, "replicated", question)  # None: refused, or deleted since

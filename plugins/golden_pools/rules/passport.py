@@ -7,23 +7,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from golden_pools.rules.capture import Consistency
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.source import Road
 from golden_pools.spec.source import Capture, SourceKind
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the passport's shape; a reader of events checks it."""
 
 LONGEST_TEXT = 500
 """Characters of a text from outside: an asset's event is a row of Airflow's database."""
 
-MOST_FINDINGS, MOST_PROBES = 50, 200
+MOST_FINDINGS, MOST_PROBES, MOST_POOLS, MOST_FATES = 50, 200, 500, 100
 
 
 def _cut(value: object) -> object:
@@ -42,6 +43,7 @@ class Became(StrEnum):
 
     NEW = "new"
     CURRENT = "current"
+    SUPERSEDED = "superseded"
     BAD = "bad"
     RETIRED = "retired"
 
@@ -64,6 +66,16 @@ class CopiedDisk(_Part):
     disk: str | None = Field(description="ARM id of the disk.")
     snapshot: str = Field(description="ARM id of its snapshot.")
     size_gib: int | None = Field(description="Size of the disk; null: not known.")
+
+
+class ConsistencyOf(_Part):
+    """What the copies of the golden VM's disks are worth together."""
+
+    word: Consistency = Field(
+        description="`at_rest`: nothing wrote to the disks. `one_moment`: all show one moment of a VM that ran. "
+        "`disk_by_disk`: each shows its own."
+    )
+    note: Text = Field(description="Empty, unless the disks may differ: then how.")
 
 
 class RunOf(_Part):
@@ -106,7 +118,7 @@ class Nodes(_Part):
 
 
 class PoolOf(_Part):
-    """A pool that runs on the version."""
+    """A pool that runs on the version, or did."""
 
     id: str = Field(description="ARM id.")
     name: str = Field(description="Its id in the Batch account.")
@@ -114,30 +126,46 @@ class PoolOf(_Part):
     account: str
     action: str = Field(description="What the refresh did to it.")
     image_before: str | None = Field(description="Image that it had before.")
-    since: AwareDatetime = Field(description="When this run saw it on the version with its nodes ready.")
+    since: AwareDatetime = Field(description="When a run first saw it on the version with its nodes ready.")
+    until: AwareDatetime | None = Field(default=None, description="When a run saw it on another one; null: not yet.")
+    image_after: str | None = Field(default=None, description="Image that it was moved to.")
     targets: Nodes
     ready: Nodes
 
 
-class Passport(_Part):
-    """The passport of one image version."""
+class FateOf(_Part):
+    """What a run noted about the version: that it is good, bad, or deleted."""
 
-    passport: Literal[2] = Field(description="Version of this shape.")
+    became: Literal[Became.CURRENT, Became.BAD, Became.RETIRED]
+    why: Text
+    when: AwareDatetime
+    by: str = Field(description="DAG whose run noted it.")
+
+
+class Passport(_Part):
+    """The passport of one image version: what one run knows of it, or all runs together."""
+
+    passport: Literal[3] = Field(description="Version of this shape.")
     image: str = Field(description="ARM id of the version (or of the managed image that a pool takes itself).")
     version: str
-    built: bool = Field(description="Whether this run made it, instead of using one that was there.")
-    source: SourceOf | None = Field(description="Null: this run did not look.")
-    golden_vm: str | None = Field(description="ARM id of the golden VM, where this run copied one.")
+    built: bool = Field(description="Whether the run made it, instead of using one that was there.")
+    source: SourceOf | None = Field(description="Null: the run did not look.")
+    golden_vm: str | None = Field(description="ARM id of the golden VM, where the run copied one.")
     snapshots: tuple[str, ...] = Field(description="ARM ids of the snapshot set, OS disk first.")
     disks: tuple[CopiedDisk, ...]
+    consistency: ConsistencyOf | None = Field(description="Null: the run copied no disks.")
     managed_image: str | None = Field(description="ARM id of the managed image between snapshots and version.")
-    run: RunOf
+    run: RunOf | None = Field(
+        description="The run that made it; where none is known, the first that used it. Null: no such run is known."
+    )
     findings: tuple[FindingOf, ...] = Field(max_length=MOST_FINDINGS)
     probes: tuple[ProbeOf, ...] = Field(max_length=MOST_PROBES)
-    pools: tuple[PoolOf, ...]
+    pools: tuple[PoolOf, ...] = Field(max_length=MOST_POOLS)
     became: Became
     why: Text = Field(description="Why that became of it.")
-    became_good: bool = Field(default=False, description="Whether it became good in this run.")
+    when: AwareDatetime | None = Field(default=None, description="Since when; null: it is new.")
+    history: tuple[FateOf, ...] = Field(default=(), max_length=MOST_FATES, description="What runs noted, in order.")
+    became_good: bool = Field(default=False, description="Whether it became good in the run.")
 
 
 def read_passport(value: Mapping[str, Any]) -> Passport:
@@ -181,6 +209,7 @@ def new_passport(
             "golden_vm": snapshots["golden_vm"] if snapshots else None,
             "snapshots": [disk["snapshot"] for disk in disks],
             "disks": [{name: disk.get(name) for name in ("lun", "disk", "snapshot", "size_gib")} for disk in disks],
+            "consistency": snapshots.get("consistency") if snapshots else None,
             "managed_image": managed_image,
             "run": {
                 "dag": plan.dag_id,
@@ -195,7 +224,7 @@ def new_passport(
             "probes": [],
             "pools": [],
             "became": Became.NEW,
-            "why": "no pool has run on it yet",
+            "why": "",
         }
     )
 
@@ -263,9 +292,37 @@ def with_pool(
         "targets": refresh.get("targets") or {"dedicated": plan.targets.dedicated, "spot": plan.targets.spot},
         "ready": {kind: nodes[kind] for kind in ("dedicated", "spot")},
     }
-    why = f"pool {refresh['pool']} runs on it"
-    return _checked({**passport, "pools": [*passport["pools"], pool], "became": Became.CURRENT, "why": why})
+    good = {"became": Became.CURRENT, "why": f"pool {refresh['pool']} runs on it", "when": since, "by": plan.dag_id}
+    return _checked({**passport, "pools": [*passport["pools"], pool], "history": [*passport["history"], good]})
+
+
+def fate_of(history: Iterable[FateOf], pools: Iterable[PoolOf]) -> tuple[Became, str, datetime | None]:
+    """Return what became of a version, why, and since when.
+
+    Deleted is for ever; of good and bad the later word counts; for the rest it is the pools that tell.
+    """
+    history, pools = list(history), list(pools)
+    if deleted := [fate for fate in history if fate.became is Became.RETIRED]:
+        first = min(deleted, key=lambda fate: fate.when)
+        return Became.RETIRED, first.why, first.when
+    if history and (last := max(history, key=lambda fate: fate.when)).became is Became.BAD:
+        return Became.BAD, last.why, last.when
+    if on_it := [pool for pool in pools if pool.until is None]:
+        names = ", ".join(sorted({pool.name for pool in on_it}))
+        words = "pool {} runs on it" if len(on_it) == 1 else "pools {} run on it"
+        return Became.CURRENT, words.format(names), min(pool.since for pool in on_it)
+    left = [(pool.until, pool.name) for pool in pools if pool.until is not None]
+    if left:
+        when, name = max(left)
+        return Became.SUPERSEDED, f"pool {name} was moved to another image", when
+    return Became.NEW, "no pool has run on it yet", None
+
+
+def settled(passport: Passport) -> Passport:
+    """Return a passport that says what became of the version, by its pools and its history."""
+    became, why, when = fate_of(passport.history, passport.pools)
+    return read_passport({**passport.model_dump(), "became": became, "why": why, "when": when})
 
 
 def _checked(value: Mapping[str, Any]) -> dict[str, Any]:
-    return read_passport(value).model_dump(mode="json")
+    return settled(read_passport(value)).model_dump(mode="json")

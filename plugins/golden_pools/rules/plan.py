@@ -268,12 +268,6 @@ class RunPlan(BaseModel):
             RUN_TAG: self.run_id[:LONGEST_TAG],
         }
 
-    @property
-    def version_tags(self) -> dict[str, str]:
-        """Tags of the version that the run makes: those of everything, and the state of its source."""
-        known = {FINGERPRINT_TAG: self.source.fingerprint} if self.source and self.source.fingerprint else {}
-        return {**self.tags, **known}
-
     def replicas(self, home_region: str) -> dict[str, int]:
         """Return replicas per normalised region; the source's own region is always among them."""
         image, home = self.spec.image, normal_region(home_region)

@@ -70,6 +70,21 @@ class Build(Part):
     )
 
 
+class Passports(Part):
+    """Where the passports of image versions are kept as files."""
+
+    path: Annotated[str, StringConstraints(pattern=names.STORE)] = Field(
+        description=(
+            "Path or URL, as Airflow's ObjectStoragePath takes it; each version has a folder of its own below. One "
+            "place may serve all pools."
+        ),
+        examples=["abfs://passports@teamstorage/pools"],
+    )
+    connection: Annotated[str, StringConstraints(pattern=names.CONNECTION)] | None = Field(
+        default=None, description="Airflow connection of the object storage; none for a path."
+    )
+
+
 class Image(Part):
     """The managed image and the gallery version made from it."""
 
@@ -161,6 +176,10 @@ class Image(Part):
         description="Replicas in the source's own region; `auto` is one per 300 nodes of the pools that use the image.",
     )
     build: Build = Field(default=Build(), description="When a run builds an image.")
+    passports: Passports | None = Field(
+        default=None,
+        description="Where the passports of the versions are kept as files; if absent, in Airflow and in tags alone.",
+    )
 
     @field_validator("resource_group")
     @classmethod

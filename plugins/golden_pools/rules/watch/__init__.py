@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 
 from golden_pools.rules.watch import images, leftovers, pools, retired
 from golden_pools.rules.watch.findings import Finding, Kind, Level, News, new_and_gone, render, sort_of
-from golden_pools.rules.watch.seen import Look, Seen, Watched, versions_to_look_at, watched
+from golden_pools.rules.watch.seen import ALL_VERSIONS, Look, Seen, Watched, versions_to_look_at, watched
 
 __all__ = [
+    "ALL_VERSIONS",
     "CHECKS",
     "Finding",
     "Kind",

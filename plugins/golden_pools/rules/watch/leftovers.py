@@ -8,7 +8,7 @@ from golden_pools.rules import orphans
 from golden_pools.rules.plan import RUN_TAG
 from golden_pools.rules.watch import commands
 from golden_pools.rules.watch.findings import Finding, Kind, Level
-from golden_pools.rules.watch.seen import Look, Seen
+from golden_pools.rules.watch.seen import ALL_VERSIONS, Look, Seen
 
 
 def left_by_images(seen: Seen) -> Iterator[Finding]:
@@ -16,14 +16,12 @@ def left_by_images(seen: Seen) -> Iterator[Finding]:
 
     Nobody can tell while a list of versions is missing: something may have been made from them.
     """
-    definitions = {one.definition.casefold() for one in seen.watched if one.definition}
-    if definitions - seen.versions.keys():
+    if not seen.knows_all_versions:
         return
     versions = [version for listed in seen.versions.values() for version in listed]
     pools = [pool for _, pool in seen.every_pool()]
-    of_versions = tuple(Look.VERSIONS.of(definition) for definition in sorted(definitions))
     for group, images in seen.managed_images.items():
-        needs = (Look.MANAGED_IMAGES.of(group), *of_versions)
+        needs = (Look.MANAGED_IMAGES.of(group), ALL_VERSIONS)
         for image in orphans.orphaned_images(images, versions, pools, seen.now):
             yield _finding("managed image", [image.id], image.tags.get(RUN_TAG, ""), "without a version", needs)
         for members in orphans.orphaned_snapshot_sets(

@@ -38,16 +38,24 @@ class Look(StrEnum):
     NODES = "node counts"
     SUPPORTED_IMAGES = "supported images"
     VM_SIZES = "VM sizes"
+    ACCOUNTS = "accounts"
+    GALLERIES = "galleries"
+    DEFINITIONS = "image definitions"
     VERSIONS = "versions"
     VERSION = "version"
     SNAPSHOTS = "snapshots"
     MANAGED_IMAGES = "managed images"
     DISKS = "disks"
     VMS = "VMs"
+    NETWORK_CARDS = "network cards"
 
     def of(self, what: str) -> str:
         """Return the key of the look-up for one resource."""
         return f"{self} of {what}".casefold()
+
+
+ALL_VERSIONS = "versions of all galleries"
+"""Key that is unknown as soon as a part of them is: what nothing was made from can be told by all of them only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +73,11 @@ class Watched:
     definition: str | None
     fixed_version: str | None
     maker: PoolSpec
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """Airflow connection and subscription."""
+        return self.spec.connection, self.spec.subscription
 
     @property
     def account_id(self) -> str:
@@ -103,7 +116,7 @@ class Seen:
     :param watched: the specs
     :param unread: names of specs with faults: their pools are somebody's all the same
     :param vm_sizes: by normalised region, then folded name
-    :param versions: of a definition, without their replication
+    :param versions: of every definition of the subscriptions' galleries, without their replication
     :param replicated: single versions with their replication
     :param unknown: key of a look-up that failed -> why
     """
@@ -122,7 +135,14 @@ class Seen:
     managed_images: Mapping[str, tuple[ManagedImage, ...]] = field(default_factory=dict)
     disks: Mapping[str, tuple[Resource, ...]] = field(default_factory=dict)
     vms: Mapping[str, tuple[Resource, ...]] = field(default_factory=dict)
+    network_cards: Mapping[str, tuple[Resource, ...]] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def knows_all_versions(self) -> bool:
+        """Whether no list of galleries, definitions or versions is missing."""
+        definitions = {one.definition.casefold() for one in self.watched if one.definition}
+        return ALL_VERSIONS not in self.unknown and definitions <= self.versions.keys()
 
     def every_pool(self) -> Iterator[tuple[str, Pool]]:
         """Yield every pool of the accounts that could be read, with the folded id of its account; not those that go."""
