@@ -45,6 +45,7 @@ schema: $(VENV)/.runtime  ## what is generated from the code: JSON schema, table
 
 pictures: $(VENV)/.dev  ## the pictures in README and docs, from real runs (needs Chromium)
 	@GOLDEN_POOLS_REQUIRE=browser GOLDEN_POOLS_PICTURES=docs/images $(BIN)/python -m pytest -q tests/e2e -m browser
+	@GOLDEN_POOLS_PICTURES=docs/images $(BIN)/python -m pytest -q tests/test_lineage_command.py -k picture
 
 requirements: $(VENV)/.dev  ## requirements files from pyproject.toml (UPGRADE=1 takes the newest versions)
 	@$(PIP_INSTALL) uv

@@ -31,7 +31,7 @@ from golden_pools.operators.canary import CanaryPoolOperator, MarkImageOperator,
 from golden_pools.operators.clone import CloneVmOperator, GeneralizeCloneOperator, RemoveCloneOperator
 from golden_pools.operators.follow import WaveOperator
 from golden_pools.operators.gallery import PublishImageVersionOperator
-from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
+from golden_pools.operators.golden_vm import StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
 from golden_pools.operators.nodes import ReadyNodesOperator
 from golden_pools.operators.passport import RecordPassportOperator
@@ -43,6 +43,7 @@ from golden_pools.operators.replicate import ReplicateVersionOperator
 from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.operators.retirement import TriggerRetirementOperator
 from golden_pools.operators.rollback import ReportRollbackOperator, RestorePoolOperator
+from golden_pools.operators.snapshots import SnapshotGoldenVmOperator
 from golden_pools.operators.source import ResolveSourceOperator
 from golden_pools.operators.switch import SwitchPoolOperator
 from golden_pools.retries import DEFAULT_ARGS
@@ -337,10 +338,12 @@ def clone_stages(snapshot: BaseOperator) -> BaseOperator:
 
 def snapshot_stages(before: BaseOperator) -> BaseOperator:
     """Add the copying of the golden VM's disks; returns the task whose XCom is the snapshot set."""
-    stop = StopGoldenVmOperator(task_id="stop_golden_vm", doc_md="Only with `capture: deallocated`.")
+    stop = StopGoldenVmOperator(task_id="stop_golden_vm", doc_md="Only with `capture: deallocated` or `stopped`.")
     snapshot = SnapshotGoldenVmOperator(task_id="snapshot", doc_md="OS disk and all data disks, side by side.")
     start = StartGoldenVmOperator(
-        task_id="start_golden_vm", doc_md="Whatever happened: the golden VM runs again if it did before."
+        task_id="start_golden_vm",
+        stop_task_id=stop.task_id,
+        doc_md="Whatever happened: the golden VM runs again if it did before.",
     ).as_teardown(on_failure_fail_dagrun=True)
     chain(before, stop, snapshot, start)
     return snapshot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
     from airflow.sdk import DAG
 
+    from include.azure_simulator.resources import JsonObject
+    from include.azure_simulator.settings import LogSettings
     from tests.simulator import SimulatorProcess
 
 REQUIRED = frozenset(filter(None, os.environ.get("GOLDEN_POOLS_REQUIRE", "").split(",")))
@@ -36,6 +39,9 @@ REQUIRED = frozenset(filter(None, os.environ.get("GOLDEN_POOLS_REQUIRE", "").spl
 
 FIGURES = "figures"
 """Property of a test's report that holds what it measured."""
+
+TRAFFIC = os.environ.get("GOLDEN_POOLS_TRAFFIC")
+"""Directory for what the simulators of this process are asked and answer, to hold it against Azure's API files."""
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -113,6 +119,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_unconfigure() -> None:
     """Remove the home of the tests' Airflow."""
     shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", autouse=TRAFFIC is not None)
+def recorded(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Write every exchange into a file for the test file, as the simulator's own log has it: secrets are masked."""
+    from include.azure_simulator import traffic
+
+    logged = traffic._entry
+    target = Path(TRAFFIC or HOME, f"{request.path.parent.name}-{request.path.stem}.jsonl")
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(exchange: traffic.Exchange, settings: LogSettings) -> JsonObject:
+        entry = logged(exchange, settings)
+        lines.write(f"{json.dumps(entry)}\n")
+        return entry
+
+    with target.open("w", encoding="utf-8") as lines, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(traffic, "_entry", write)
+        yield
 
 
 @pytest.fixture

@@ -38,9 +38,13 @@ def test_a_gallery_image_can_be_put_on_a_pool(role: dict[str, Any]) -> None:
     assert "Microsoft.Compute/galleries/images/versions/read" in role["Actions"]
 
 
-def test_nothing_but_pools_and_jobs_can_be_deleted(role: dict[str, Any]) -> None:
+def test_nothing_but_snapshots_pools_and_jobs_can_be_deleted(role: dict[str, Any]) -> None:
     deletions = [action for action in role["Actions"] + role["DataActions"] if action.endswith("/delete")]
-    assert deletions == ["Microsoft.Batch/batchAccounts/pools/delete", "Microsoft.Batch/batchAccounts/jobs/delete"]
+    assert deletions == [
+        "Microsoft.Compute/snapshots/delete",  # of a set that is not whole
+        "Microsoft.Batch/batchAccounts/pools/delete",
+        "Microsoft.Batch/batchAccounts/jobs/delete",
+    ]
 
 
 def test_keys_of_the_batch_account_stay_where_they_are(role: dict[str, Any]) -> None:

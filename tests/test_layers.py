@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "assets": {"assets", "spec"},
     "forms": {"forms", "spec"},
     "hooks": PURE | {"hooks"},
+    "__main__": PURE | {"hooks"},
     "alias": PURE | {"alias", "hooks"},
     "triggers": PURE | {"triggers", "hooks"},
     "operators": PURE | {"operators", "triggers", "hooks", "retries"},

@@ -89,6 +89,10 @@ class ComputeSettings(SettingsModel):
         description="crash consistency that Azure does not guarantee: `ReadWrite` caching, v6 and v7 sizes",
     )
     snapshot_create: Duration = Field(default=timedelta(seconds=30), description="10 to 60 s up to 128 GiB")
+    snapshot_copy: Duration = Field(
+        default=timedelta(minutes=20),
+        description="further until a snapshot of a Premium SSD v2 or Ultra Disk is copied in the background; estimate",
+    )
     snapshot_delete: Duration = Field(default=timedelta(seconds=10), description="estimate")
     image_create: Duration = Field(default=timedelta(seconds=60), description="30 to 120 s from snapshots")
     image_delete: Duration = Field(default=timedelta(seconds=20), description="estimate")

@@ -4,6 +4,7 @@
 
     GoldenPoolsError
     ├── SpecError               the pool spec is wrong            -> fix the file
+    ├── UnknownNameError        nothing of this name is known     -> take one of the names that it offers
     ├── RunConfError            the trigger form was filled wrong -> trigger again
     ├── PreflightError          a check found a blocker           -> fix it in Azure
     ├── AzureBusyError          throttled, outage, conflict       -> retried by itself
@@ -82,6 +83,10 @@ class SpecError(GoldenPoolsError):
 
     def __str__(self) -> str:
         return self.what
+
+
+class UnknownNameError(GoldenPoolsError):
+    """Somebody asked for a thing by a name that nothing goes by, or that several things go by."""
 
 
 class RunConfError(GoldenPoolsError):

@@ -181,3 +181,25 @@ def test_old_clients_do_not_see_what_came_later(arm: Arm) -> None:
 def test_what_a_client_read_it_can_send_back(arm: Arm) -> None:
     arm.take_snapshot("nightly")
     assert arm.put(SNAPSHOT, arm.get(SNAPSHOT).json()).status_code == 200
+
+
+@pytest.mark.parametrize("sku", ["PremiumV2_LRS", "UltraSSD_LRS"])
+def test_snapshots_of_some_disks_are_filled_in_the_background(arm: Arm, world: World, sku: str) -> None:
+    """Disks and images cannot be made from them before."""
+    next(disk for disk in world.compute.disks if disk.rid.name == "golden-vm-data-0").sku = sku
+    arm.take_snapshot("nightly", "golden-vm-data-0")
+    snapshot = arm.get(SNAPSHOT).json()
+    properties = snapshot["properties"]
+    assert properties["provisioningState"] == "Succeeded"
+    assert (properties["completionPercent"] < 100, properties["snapshotAccessState"]) == (True, "Pending")
+    body = {
+        "location": "westeurope",
+        "properties": {"creationData": {"createOption": "Copy", "sourceResourceId": snapshot["id"]}},
+    }
+    refused = arm.put(f"{IMAGES}/disks/early", body)
+    assert error_of(refused) == (409, "OperationNotAllowed")
+    assert "completionPercent" in message_of(refused)
+    world.clock.advance(world.settings.compute.snapshot_copy)
+    properties = arm.get(SNAPSHOT).json()["properties"]
+    assert (properties["completionPercent"], properties["snapshotAccessState"]) == (100, "Available")
+    assert arm.put(f"{IMAGES}/disks/early", body).status_code in (201, 202)

@@ -128,6 +128,24 @@ def test_a_run_command_gives_the_scripted_output(clock: Clock) -> None:
     assert (final.status_code, final.json()) == (200, output)
 
 
+def test_a_run_command_succeeds_whatever_the_exit_code_and_a_script_may_tell_it(clock: Clock) -> None:
+    """Azure/azure-cli#14425, #25948."""
+    arm, _ = arm_with_vm(clock, run_commands=[{"matches": "waagent", "stderr": "no such option", "exit_code": 3}])
+    script = ["(", "waagent -deprovision", ")", 'echo "it was $?"']
+    answer = arm.call("POST", f"{VM}/runCommand", {"commandId": "RunShellScript", "script": script})
+    (status,) = arm.done(answer)["properties"]["output"]["value"]
+    assert status["code"] == "ProvisioningState/succeeded"
+    assert status["message"] == "Enable succeeded: \n[stdout]\nit was 3\n\n[stderr]\nno such option\n"
+
+
+def test_a_script_that_fails_does_not_generalize(clock: Clock) -> None:
+    arm, world = arm_with_vm(clock, guest_generalized=False, run_commands=[{"exit_code": 3}])
+    script = {"commandId": "RunShellScript", "script": ["waagent -deprovision+user"]}
+    arm.done(arm.call("POST", f"{VM}/runCommand", script))
+    (machine,) = world.compute.machines
+    assert not world.compute.machines.guest(machine).generalized
+
+
 def test_a_run_command_needs_a_running_vm(arm: Arm) -> None:
     arm.done(arm.call("POST", f"{VM}/deallocate"))
     answer = arm.call("POST", f"{VM}/runCommand", {"commandId": "RunShellScript", "script": ["true"]})

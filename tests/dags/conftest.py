@@ -83,16 +83,19 @@ class Recorded:
 DUE = utc(11, 22, 1)
 
 
-def planned(dag: DAG, *, due: datetime = DUE, **conf: Any) -> Any:
+def planned(dag: DAG, *, due: datetime = DUE, run_type: str = "manual", user: str | None = "ada", **conf: Any) -> Any:
     """Return what the first task makes of a run's conf.
 
     :param due: when the run is to start; where that is still to come, the moment that the plan goes by
+    :param user: who triggered it
     """
+    from airflow.sdk.api.datamodels._generated import DagRunType  # what a task really gets
+
     run = SimpleNamespace(
         dag_id=dag.dag_id,
         run_id="manual__1",
-        run_type="manual",
-        triggering_user_name="ada",
+        run_type=DagRunType(run_type),
+        triggering_user_name=user,
         run_after=due,
         conf=conf,
     )

@@ -295,6 +295,19 @@ def test_the_first_task_writes_the_plan(small: DAG) -> None:
     assert plan["spec"]["pool"]["targets"] == {"dedicated": 7, "spot": 0}
 
 
+@pytest.mark.parametrize("run_type", ["scheduled", "backfill", "asset_triggered", "operator_triggered"])
+def test_a_run_that_nobody_triggered_by_hand_counts_as_scheduled(small: DAG, run_type: str) -> None:
+    plan = planned(small, run_type=run_type, user=None)
+    assert plan["scheduled"]
+    assert plan["triggered_by"] == run_type
+
+
+def test_a_run_by_hand_does_not_count_as_scheduled(small: DAG) -> None:
+    plan = planned(small, user=None)
+    assert not plan["scheduled"]
+    assert plan["triggered_by"] == "manual"
+
+
 def test_an_unknown_key_is_refused_with_the_nearest_name(small: DAG) -> None:
     """Airflow itself lets unknown keys of a conf through."""
     with pytest.raises(errors.RunConfError) as refused:

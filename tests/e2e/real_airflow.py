@@ -88,6 +88,10 @@ class RealAirflow:
         """Let a DAG run."""
         self._ask("PATCH", f"dags/{dag_id}", json={"is_paused": False})
 
+    def pause(self, dag_id: str) -> None:
+        """Let a DAG begin no run."""
+        self._ask("PATCH", f"dags/{dag_id}", json={"is_paused": True})
+
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """Start a run of a DAG, which is unpaused first; the result is the run id."""
         self.wait_for_dag(dag_id)
@@ -107,6 +111,21 @@ class RealAirflow:
             timeout_seconds,
             lambda: f"{dag_id} {run_id} has not ended: {self.task_states(dag_id, run_id)}",
         )
+
+    def scheduled_runs(self, dag_id: str) -> list[str]:
+        """Ids of the runs of a DAG that the scheduler has made, the oldest first."""
+        runs = self.get(f"dags/{dag_id}/dagRuns", run_type="scheduled", order_by="run_after")["dag_runs"]
+        return [str(run["dag_run_id"]) for run in runs]
+
+    def wait_for_scheduled_runs(self, dag_id: str, number: int, *, timeout_seconds: float = 240) -> list[str]:
+        """Wait until the scheduler has made so many runs of a DAG; the result is their ids."""
+        runs = _wait_for(
+            lambda: self.scheduled_runs(dag_id),
+            lambda found: len(found) >= number,
+            timeout_seconds,
+            lambda: f"{dag_id} has fewer than {number} scheduled runs",
+        )
+        return runs[:number]
 
     def tasks_by_id(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
         """By task id: the task instance of a run, as the REST API describes it."""
@@ -163,27 +182,40 @@ class RealAirflow:
 
 
 @contextmanager
+def postgres() -> Iterator[dict[str, str]]:
+    """A database of its own in PostgreSQL, as the setting of an Airflow; it is removed with the block.
+
+    For many runs at a time: on SQLite Airflow's REST API then answers 500, since the database is locked. Needs the
+    services of the ``services`` marker.
+    """
+    name = f"golden_pools_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect("host=127.0.0.1 user=postgres dbname=postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            yield {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://postgres@127.0.0.1/{name}"}
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
 def celery_services() -> Iterator[dict[str, str]]:
     """A database of its own in PostgreSQL and an empty one of Redis, as settings of a CeleryExecutor.
 
     Both are removed with the block. Needs the services of the ``services`` marker.
     """
-    database = f"golden_pools_{uuid.uuid4().hex[:12]}"
-    server = "host=127.0.0.1 user=postgres dbname=postgres"
     broker = _empty_redis()
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {database}")
+    with postgres() as settings:
+        database = settings["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].rpartition("/")[2]
         try:
             yield {
+                **settings,
                 "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
                 # A queue of its own too: a worker that an aborted run left behind must not take the tasks.
                 "AIRFLOW__OPERATORS__DEFAULT_QUEUE": database,
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://postgres@127.0.0.1/{database}",
                 "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql://postgres@127.0.0.1/{database}",
                 "AIRFLOW__CELERY__BROKER_URL": f"redis://127.0.0.1:6379/{broker.connection_pool.connection_kwargs['db']}",
             }
         finally:
-            connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
             broker.flushdb()
             broker.close()
 

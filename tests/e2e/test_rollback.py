@@ -9,14 +9,10 @@ from typing import Any
 
 import pytest
 
-from include.airflow_settings import ROOT
-from include.azure_simulator.clock import Clock
-from include.azure_simulator.world import World
-from tests.e2e.conftest import DAG_ID, GONE_WELL
+from tests.e2e.conftest import DAG_ID, GONE_WELL, site_of
 from tests.e2e.graph import PICTURES, graph_of, node, take_picture
 from tests.e2e.real_airflow import RealAirflow
 from tests.operators.conftest import DEFINITION, NEW, OLD, Cloud
-from tests.simulator import SimulatorProcess, serve
 
 pytestmark = pytest.mark.e2e
 
@@ -96,23 +92,14 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Start all of it; a job is bound to the pool ``ring``, and the version ``NEW`` has not been tried."""
-    home, world = tmp_path_factory.mktemp("rollback"), World.load(clock=Clock(speed=600))
-    specs = home / "pools"
-    specs.mkdir()
-    (specs / f"{SMALL}.yaml").write_bytes((ROOT / "include" / "pools" / f"{SMALL}.yaml").read_bytes())
-    with serve(world) as url:
-        cloud = Cloud(world, url)
+    with site_of(tmp_path_factory.mktemp("rollback")) as (airflow, cloud, specs):
         versions = {OLD: cloud.make_version(OLD, **GOOD), NEW: cloud.make_version(NEW)}
         for pool in (SMALL, RING):
             cloud.make_pool(versions[OLD], name=pool, dedicated=2)
         cloud.make_job(pool=RING)
-        environment = {
-            "AIRFLOW_CONN_AZURE_DEFAULT": SimulatorProcess(url).connection,
-            "GOLDEN_POOLS_DIR": str(specs),
-        }
-        found = Site(RealAirflow(home / "airflow", environment=environment), cloud, specs, versions)
+        found = Site(airflow, cloud, specs, versions)
         found.write_ring(soak_minutes=60)
-        with found.airflow:
+        with airflow:
             yield found
 
 

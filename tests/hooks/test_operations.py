@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,32 @@ async def test_polls_the_operation_at_azures_pace_until_it_succeeded(
     await hook.finish(started)
     assert [request.url for request in wire.requests[:3]] == 3 * [OPERATION]
     assert wire.pauses == [3, 3]
+
+
+def snapshot(**properties: Any) -> Answer:
+    return Answer(body={"id": SNAPSHOT_ID, "name": "s", "properties": {"provisioningState": "Succeeded", **properties}})
+
+
+async def test_a_copy_in_the_background_is_waited_for(
+    wire: Wire, hook: AsyncOperations, started: PendingOperation
+) -> None:
+    halfway = {"completionPercent": 40.5, "snapshotAccessState": "Pending"}
+    states = [snapshot(**halfway), snapshot(**halfway), snapshot(snapshotAccessState="Pending"), snapshot()]
+    wire.script(state("Succeeded"), snapshot(), *states)
+    await hook.finish(replace(started, copies=True))
+    assert [request.url.partition("?")[0].endswith(SNAPSHOT_ID) for request in wire.requests[1:]] == 5 * [True]
+
+
+async def test_a_copy_in_the_background_that_fails_is_refused_with_azures_code(
+    wire: Wire, hook: AsyncOperations, started: PendingOperation
+) -> None:
+    failure = {"errorCode": "CopySourceNotFound", "errorMessage": "The source is gone."}
+    wire.script(state("Succeeded"), snapshot(), snapshot(completionPercent=7, copyCompletionError=failure))
+    with pytest.raises(AzureRefusedError) as caught:
+        await hook.finish(replace(started, copies=True))
+    assert caught.value.code == "CopySourceNotFound"
+    assert caught.value.answer == "CopySourceNotFound: The source is gone."
+    assert caught.value.advice
 
 
 async def test_a_failed_operation_is_refused_with_azures_code(

@@ -162,6 +162,15 @@ class Cloud:
         self.arm("PUT", f"{COMPUTE}/snapshots/{snapshot}", body)
         return f"/subscriptions/{self.subscription}/{COMPUTE}/snapshots/{snapshot}"
 
+    def make_managed_image(self, name: str) -> str:
+        """Make a managed image of the golden VM's OS disk, as Packer does; returns its ARM id."""
+        disk = {"osType": "Linux", "osState": "Generalized", "snapshot": {"id": self._copy_disk("golden-vm-os", name)}}
+        properties = {"hyperVGeneration": "V2", "storageProfile": {"osDisk": disk}}
+        self.advance(minutes=5)
+        self.arm("PUT", f"{COMPUTE}/images/{name}", {"location": "westeurope", "properties": properties})
+        self.advance(minutes=5)
+        return f"/subscriptions/{self.subscription}/{COMPUTE}/images/{name}"
+
     def make_pool(
         self, image: str, *, name: str = "small", dedicated: int = 0, spot: int = 0, **properties: object
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -25,11 +26,21 @@ def nights() -> Iterator[Nights]:
         yield Nights(cloud, virtual)
 
 
-def cloned(nights: Nights, *, vm: dict[str, str] | None = None, golden: dict[str, Any] | None = None) -> PoolSpec:
-    """Return a spec that generalizes a clone."""
+def cloned(
+    nights: Nights, *, vm: dict[str, str] | None = None, golden: dict[str, Any] | None = None, **more: Any
+) -> PoolSpec:
+    """Return a spec that generalizes a clone; ``more`` says more of it."""
     subnet = f"/subscriptions/{nights.cloud.subscription}/resourceGroups/golden/providers/Microsoft.Network"
-    clone = {"subnet_id": f"{subnet}/virtualNetworks/golden-net/subnets/builders", "vm_size": "Standard_D2s_v5"}
+    clone = {"subnet_id": f"{subnet}/virtualNetworks/golden-net/subnets/builders", "vm_size": "Standard_D2s_v5", **more}
     return nights.spec(golden_vm={**(vm or {}), "generalize": "clone", "clone": clone, **(golden or {})})
+
+
+def on_windows(nights: Nights, **script: Any) -> PoolSpec:
+    """Make a Windows VM in which scripts come to this, and return a spec that generalizes a clone of it."""
+    base = {"publisher": "microsoftwindowsserver", "offer": "windowsserver", "sku": "2022-datacenter-g2"}
+    nights.make_vm(os_type="Windows", image=base, tags={}, run_commands=[script])
+    spec = cloned(nights, vm=BUILD_VM)
+    return spec.model_copy(update={"pool": spec.pool.model_copy(update={"node_agent_sku": "batch.node.windows amd64"})})
 
 
 def throwaways(cloud: Cloud) -> list[str]:
@@ -98,6 +109,62 @@ def test_a_script_that_fails_is_told_and_the_clone_goes(nights: Nights) -> None:
     assert "VMExtensionProvisioningError: no agent" in error.answer
     assert error.advice
     assert throwaways(nights.cloud) == []
+
+
+def give_script(nights: Nights, **script: Any) -> None:
+    """Say what the scripts in the VM ``build-vm`` and its copies come to."""
+    nights.make_vm(tags={}, run_commands=[script])
+
+
+def test_a_script_with_another_exit_code_than_0_is_told_with_what_it_said_and_the_clone_goes(nights: Nights) -> None:
+    give_script(nights, exit_code=3, stdout="looking for agents\n", stderr="waagent: cannot lock")
+    night = nights.night(cloned(nights, vm=BUILD_VM))
+    error = night.errors["image.generalize_clone"]
+    assert isinstance(error, AzureRefusedError)
+    assert error.answer.startswith("exit code 3; it said: ")
+    assert "looking for agents" in error.answer
+    assert "waagent: cannot lock" in error.answer
+    assert "correct golden_vm.clone.command or the golden VM" in error.advice
+    assert [write for write in nights.cloud.writes() if write.endswith("/generalize")] == []
+    assert throwaways(nights.cloud) == []
+
+
+def test_the_next_try_runs_a_failed_script_again(nights: Nights) -> None:
+    give_script(nights, exit_code=3)
+    run = started(nights, cloned(nights, vm=BUILD_VM))
+    for name, task in stages(run).items():
+        if name == "image.generalize_clone":
+            for _ in range(2):
+                with pytest.raises(AzureRefusedError, match="exit code 3"):
+                    run.do(task)
+            break
+        run.do(task)
+    assert len([write for write in nights.cloud.writes() if write.endswith("/runCommand")]) == 2
+
+
+def test_a_script_that_does_not_end_is_told_after_the_specs_minutes_and_the_clone_goes(nights: Nights) -> None:
+    nights.cloud.configure(compute={"run_command": "PT3H"})
+    began = nights.virtual.now()
+    night = nights.night(cloned(nights, golden={"capture": "running"}, minutes=20))
+    error = night.errors["image.generalize_clone"]
+    assert isinstance(error, AzureRefusedError)
+    assert error.what == "The script that generalizes the clone did not end in time"
+    assert error.answer == "it had 20 minutes"
+    assert "raise golden_vm.clone.minutes" in error.advice
+    assert nights.virtual.now() - began < timedelta(hours=1)
+    assert throwaways(nights.cloud) == []
+
+
+def test_a_windows_guest_that_does_not_shut_down_is_told(nights: Nights) -> None:
+    """MicrosoftDocs/azure-docs-cli#4542: nothing else tells that sysprep failed."""
+    error = nights.night(on_windows(nights, exit_code=1)).errors["image.generalize_clone"]
+    assert "the guest did not shut down within 30 minutes" in error.answer
+    assert throwaways(nights.cloud) == []
+
+
+def test_what_a_windows_script_writes_to_its_error_stream_is_told(nights: Nights) -> None:
+    error = nights.night(on_windows(nights, stderr="sysprep was unable to validate")).errors["image.generalize_clone"]
+    assert error.answer == "sysprep was unable to validate"
 
 
 def test_a_subnet_that_is_not_there_is_told_and_the_disks_go(nights: Nights) -> None:
@@ -176,11 +243,7 @@ def test_a_vm_of_this_run_without_the_tag_of_a_clone_is_never_flagged(nights: Ni
 
 
 def test_windows_is_given_the_time_to_shut_itself_down(nights: Nights) -> None:
-    base = {"publisher": "microsoftwindowsserver", "offer": "windowsserver", "sku": "2022-datacenter-g2"}
-    nights.make_vm(os_type="Windows", image=base, tags={})
-    spec = cloned(nights, vm=BUILD_VM)
-    pool = spec.pool.model_copy(update={"node_agent_sku": "batch.node.windows amd64"})
-    night = nights.night(spec.model_copy(update={"pool": pool}))
+    night = nights.night(on_windows(nights))
     check_runs_on_it(nights, night)
     (script,) = [entry for entry in nights.cloud.requests() if "/runCommand" in entry["url"]]
     assert "RunPowerShellScript" in script["request_body"]

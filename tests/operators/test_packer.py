@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from golden_pools.errors import GoldenPoolsError, PreflightError
 
+from include.azure_simulator.storage.accounts import BlobSection
 from tests.operators.conftest import COMPUTE, NEW
 from tests.operators.dag_run import State
 from tests.operators.test_sources import Nights
@@ -30,19 +31,8 @@ def write(tmp_path: Path) -> Any:
     return written
 
 
-def make_image(nights: Nights) -> str:
-    """Make a managed image as Packer does, of the golden VM's OS disk; returns its ARM id."""
-    nights.cloud.make_version(NEW)
-    snapshot = f"/subscriptions/{nights.cloud.subscription}/{COMPUTE}/snapshots/by-hand-{NEW}-os"
-    disk = {"osType": "Linux", "osState": "Generalized", "snapshot": {"id": snapshot}}
-    properties = {"hyperVGeneration": "V2", "storageProfile": {"osDisk": disk}}
-    nights.cloud.arm("PUT", f"{COMPUTE}/images/packer-1", {"location": "westeurope", "properties": properties})
-    nights.cloud.advance(minutes=5)
-    return f"/subscriptions/{nights.cloud.subscription}/{COMPUTE}/images/packer-1"
-
-
 def test_a_managed_image_becomes_a_version(nights: Nights, write: Any) -> None:
-    image = make_image(nights)
+    image = nights.cloud.make_managed_image("packer-1")
     spec = nights.spec(source=write(image))
     run = nights.night(spec)
     assert run.succeeded, run.errors
@@ -53,7 +43,7 @@ def test_a_managed_image_becomes_a_version(nights: Nights, write: Any) -> None:
 
 
 def test_the_same_build_makes_no_second_version(nights: Nights, write: Any) -> None:
-    spec = nights.spec(source=write(make_image(nights)))
+    spec = nights.spec(source=write(nights.cloud.make_managed_image("packer-1")))
     assert nights.night(spec).succeeded
     again = nights.night(spec, run_id="manual__2")
     assert again.succeeded
@@ -76,6 +66,48 @@ def test_a_vhd_becomes_a_managed_image_and_a_version(nights: Nights, write: Any)
     assert nights.version(run)["properties"]["provisioningState"] == "Succeeded"
 
 
+def put_blob(nights: Nights, name: str, **holds: Any) -> str:
+    """Put a page blob beside the sample's; returns its address."""
+    (account,) = nights.cloud.world.storage
+    (container,) = account.section.containers
+    container.blobs.append(BlobSection(name=name, size_gib=30, **holds))
+    return f"{OF_SAMPLE.rpartition('/')[0]}/{name}"
+
+
+def test_the_data_disks_of_a_vhd_go_with_it(nights: Nights, write: Any) -> None:
+    os_disk = put_blob(nights, "pkros128o59crqz.vhd", os_type="Linux", generation="V2")
+    data_disks = [put_blob(nights, f"pkrdd128o59crqz-{number}.vhd") for number in (1, 2)]
+    run = nights.night(nights.spec(source=write(os_disk, vhd={**VHD_FACTS, "data_disks": 2})))
+    assert run.succeeded, run.errors
+    disks = nights.cloud.arm("GET", f"{COMPUTE}/images/{run.run.plan.stem}")["properties"]["storageProfile"]
+    assert disks["osDisk"]["blobUri"] == os_disk
+    assert [(disk["lun"], disk["blobUri"]) for disk in disks["dataDisks"]] == list(enumerate(data_disks))
+
+
+def test_a_vhd_whose_data_disks_are_not_there_fails_with_azures_word(nights: Nights, write: Any) -> None:
+    os_disk = put_blob(nights, "pkros128o59crqz.vhd", os_type="Linux", generation="V2")
+    run = nights.night(nights.spec(source=write(os_disk, vhd={**VHD_FACTS, "data_disks": 1})))
+    assert "is not accessible" in run.errors["image.managed_image"].answer
+
+
+def test_more_data_disks_are_a_changed_source(nights: Nights, write: Any) -> None:
+    os_disk = put_blob(nights, "pkros128o59crqz.vhd", os_type="Linux", generation="V2")
+    put_blob(nights, "pkrdd128o59crqz-1.vhd")
+    for count, night in ((0, "manual__1"), (1, "manual__2")):
+        run = nights.night(nights.spec(source=write(os_disk, vhd={**VHD_FACTS, "data_disks": count})), run_id=night)
+        assert run.states["image.publish"] is State.SUCCESS
+
+
+@pytest.mark.parametrize(("known", "warnings"), [({}, 1), ({"data_disks": 0}, 0)])
+def test_it_is_said_that_data_disks_of_a_vhd_may_be_left_out(
+    nights: Nights, write: Any, known: dict[str, int], warnings: int
+) -> None:
+    run = nights.night(nights.spec(source=write(OF_SAMPLE, vhd={**VHD_FACTS, **known})), plan_only=True)
+    said = [found for found in run.run.xcom("preflight")["findings"] if found["check"] == "packers-data-disks"]
+    assert len(said) == warnings
+    assert all("image.source.packer.vhd.data_disks" in found["advice"] for found in said)
+
+
 def refusal(nights: Nights, source: dict[str, Any], **parts: Any) -> GoldenPoolsError:
     """Return why a run stops before it writes anything."""
     run = nights.night(nights.spec(source=source, **parts))
@@ -88,6 +120,12 @@ def test_a_vhd_of_which_nothing_is_known(nights: Nights, write: Any) -> None:
     error = refusal(nights, write(VHD))
     assert error.answer == VHD
     assert "image.source.packer.vhd with region, os_type and generation" in error.advice
+
+
+def test_data_disks_of_a_vhd_that_packer_did_not_name(nights: Nights, write: Any) -> None:
+    error = refusal(nights, write(OF_SAMPLE, vhd={**VHD_FACTS, "data_disks": 1}))
+    assert "do not follow from that of the OS disk" in error.answer
+    assert "let it publish to a gallery" in error.advice
 
 
 def test_a_managed_image_that_is_gone(nights: Nights, write: Any) -> None:
@@ -114,7 +152,7 @@ def test_a_manifest_that_cannot_be_read(nights: Nights, tmp_path: Path, name: st
 
 def test_a_direct_pool_of_packers_managed_image_in_a_batch_service_account(nights: Nights, write: Any) -> None:
     legacy = {"publish": "managed_image", "legacy_direct_pool": True}
-    image = make_image(nights)
+    image = nights.cloud.make_managed_image("packer-1")
     whole = nights.spec(source=write(image)).model_dump(mode="json")
     whole["image"] |= {**legacy, "gallery": None, "definition": None}
     run = nights.night(type(nights.spec()).model_validate(whole))

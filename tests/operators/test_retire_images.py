@@ -411,6 +411,10 @@ def test_two_roles_allow_what_it_does_and_the_second_nothing_else(retention: Ret
     for name in ("custom-role", "retention-role"):
         role = json.loads((ROOT / "docs" / f"{name}.json").read_text(encoding="utf-8"))
         roles[name] = {action.lower() for action in role["Actions"]}
-    of_throwaways = {"microsoft.compute/virtualmachines/delete", "microsoft.compute/disks/delete"}
+    of_throwaways = {
+        "microsoft.compute/virtualmachines/delete",
+        "microsoft.compute/disks/delete",
+        "microsoft.network/networkinterfaces/delete",
+    }
     assert needed - roles["custom-role"] == roles["retention-role"] - of_throwaways
     assert of_throwaways <= roles["retention-role"]

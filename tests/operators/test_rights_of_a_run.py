@@ -168,10 +168,14 @@ def scale_by_formula(cloud: Cloud, pool: str) -> None:
 def test_the_role_allows_what_runs_do_and_nothing_else(nights: Nights, role: Mapping[str, Any]) -> None:
     cloud = nights.cloud
     assert nights.night("in_place").succeeded
+    cloud.fault(method="PUT", path="/snapshots/.*-data-0$", operation_error={"code": "DiskFailed"}, count=1)
+    assert nights.night("in_place").states["image.snapshot"] == State.FAILED  # the rest of the set is removed
     cloud.make_job()
     cloud.make_schedule()
     bad_nodes(cloud, nodes=1)
-    assert nights.night("blue_green").succeeded  # jobs move; the clinic reboots and replaces a node
+    assert nights.night(
+        "blue_green", golden_vm={"capture": "stopped"}
+    ).succeeded  # jobs move; the clinic reboots and replaces a node
     assert nights.retire() == {"retired": ["small"], "left": {}}
     for strategy in ("blue_green", "in_place", "recreate"):
         bad_nodes(cloud, share=1)

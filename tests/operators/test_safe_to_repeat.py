@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskDeferred
 from golden_pools.errors import OwnershipError
-from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator
+from golden_pools.operators.snapshots import SnapshotGoldenVmOperator
 from golden_pools.spec.model import PoolSpec
 
 from tests.operators.conftest import Cloud, Run, fire, kill_at_write, left_running, reborn
@@ -82,9 +82,12 @@ def test_a_worker_killed_before_its_deferral_changes_nothing(cloud: Cloud, run: 
     assert run.xcom("nodes") == {"pool": "small", "dedicated": 3, "spot": 0}
 
 
-@pytest.mark.parametrize("victim", WRITERS)
+@pytest.mark.parametrize("victim", [writer for writer in WRITERS if writer != "snapshot"])
 def test_a_worker_killed_right_after_a_write_changes_nothing(cloud: Cloud, run: Run, victim: str) -> None:
-    """The worker dies before it has kept anything about the write that it has just made."""
+    """The worker dies before it has kept anything about the write that it has just made.
+
+    A snapshot set that it leaves in pieces is made anew: see the tests of the golden VM.
+    """
     for name, task in stages(run).items():
         if name == victim:
             kill_at_write(run, task, 1, sent=True)

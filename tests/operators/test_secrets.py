@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from airflow.sdk import BaseOperator
 from golden_pools.errors import GoldenPoolsError
-from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator
 from golden_pools.operators.preflight import PreflightOperator
 from golden_pools.operators.refresh import RefreshPoolOperator
 from golden_pools.operators.resize import ResizePoolOperator
+from golden_pools.operators.snapshots import SnapshotGoldenVmOperator
 from golden_pools.sensors.pools import PoolNodesSensor
 from golden_pools.spec.model import PoolSpec
 from golden_pools.triggers import pool

@@ -176,6 +176,54 @@ def test_the_newest_version_of_a_definition_runs_to_ready_nodes(cloud: Cloud, sp
     assert not any(task.startswith("image.") for task in done.states)
 
 
+LOCKED_OUT = {"method": "PATCH", "path": "/versions/", "status": 403, "code": "AuthorizationFailed", "count": None}
+
+
+def test_a_good_version_that_may_not_be_marked_is_a_warning(
+    cloud: Cloud, spec: PoolSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.make_version(NEW)
+    cloud.fault(**LOCKED_OUT, message="does not have authorization to perform action 'Microsoft.Compute/x/write'")
+    run = Run(on_versions(cloud, spec))
+    done = whole(run)
+    assert done.succeeded, done.errors
+    [said] = [line for line in capsys.readouterr().out.splitlines() if "is not marked so" in line]
+    assert "warning" in said
+    assert "every run takes it for a new one" in said
+    assert "AuthorizationFailed" in said
+    assert "grant the identity of the Airflow connection Microsoft.Compute/x/write" in said
+
+
+@pytest.mark.parametrize(("status", "code"), [(409, "ScopeLocked"), (400, "BadRequest")])
+def test_other_refusals_of_a_mark_fail(cloud: Cloud, spec: PoolSpec, status: int, code: str) -> None:
+    cloud.make_version(NEW)
+    cloud.fault(**{**LOCKED_OUT, "status": status, "code": code}, message="no")
+    done = whole(Run(on_versions(cloud, spec)))
+    assert not done.succeeded
+    assert code in done.errors["pool.record"].answer
+
+
+def test_a_version_of_ones_own_that_may_not_be_marked_fails(cloud: Cloud, spec: PoolSpec) -> None:
+    cloud.fault(**LOCKED_OUT, message="no")
+    done = whole(Run(spec))
+    assert not done.succeeded
+    assert "AuthorizationFailed" in done.errors["pool.record"].answer
+
+
+def test_a_bad_version_that_may_not_be_marked_is_a_warning(
+    cloud: Cloud, spec: PoolSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.make_version(NEW)
+    cloud.fault(**LOCKED_OUT, message="no")
+    cloud.command(task="default-temp-drive", exit_code=2)
+    done = whole(Run(on_versions(cloud, spec)))
+    assert done.states["canary.mark_bad"] == State.SUCCESS
+    [said] = [line for line in capsys.readouterr().out.splitlines() if "is not marked so" in line]
+    assert "warning" in said
+    assert "the next run takes it again" in said
+    assert "Name another version in the spec" in said
+
+
 def test_a_version_by_its_id_is_taken(cloud: Cloud, spec: PoolSpec) -> None:
     old = cloud.make_version(OLD)
     cloud.make_version(NEW)

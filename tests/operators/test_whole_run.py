@@ -5,13 +5,14 @@ from __future__ import annotations
 from airflow.sdk import Asset
 from golden_pools.operators.announce import AnnounceImageOperator
 from golden_pools.operators.gallery import PublishImageVersionOperator
-from golden_pools.operators.golden_vm import SnapshotGoldenVmOperator, StartGoldenVmOperator, StopGoldenVmOperator
+from golden_pools.operators.golden_vm import StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
 from golden_pools.operators.passport import RecordPassportOperator
 from golden_pools.operators.preflight import PreflightOperator
 from golden_pools.operators.refresh import RefreshPoolOperator
 from golden_pools.operators.replicate import ReplicateVersionOperator
 from golden_pools.operators.resize import ResizePoolOperator
+from golden_pools.operators.snapshots import SnapshotGoldenVmOperator
 from golden_pools.operators.source import ResolveSourceOperator
 from golden_pools.sensors.pools import PoolNodesSensor
 
@@ -28,7 +29,7 @@ def stages(run: Run) -> dict[str, object]:
         "preflight": PreflightOperator(task_id="preflight"),
         "stop": StopGoldenVmOperator(task_id="stop"),
         "snapshot": SnapshotGoldenVmOperator(task_id="snapshot"),
-        "start": StartGoldenVmOperator(task_id="start"),
+        "start": StartGoldenVmOperator(task_id="start", stop_task_id="stop"),
         "managed_image": CreateManagedImageOperator(task_id="managed_image", snapshot_task_id="snapshot"),
         "publish": PublishImageVersionOperator(
             task_id="publish", snapshot_task_id="snapshot", image_task_id="managed_image"

@@ -75,8 +75,11 @@ def plan(
     )
 
 
-def from_source(**source: dict[str, Any]) -> RunPlan:
-    """Return the plan of a run that has looked at another source than a golden VM."""
+def from_source(resource_id: str | None = None, **source: dict[str, Any]) -> RunPlan:
+    """Return the plan of a run that has looked at another source than a golden VM.
+
+    :param resource_id: what it found
+    """
     whole = {**spec().model_dump(mode="json"), "golden_vm": None}
     whole["image"]["source"] = source
     made = make_plan(
@@ -90,7 +93,8 @@ def from_source(**source: dict[str, Any]) -> RunPlan:
         params={},
     )
     system = System(location="westeurope", os_type="Linux", generation="V2")
-    found = ImageSource(builds=True, reason="a test", road=road_for(made.spec, system), system=system)
+    road = road_for(made.spec, system)
+    found = ImageSource(builds=True, reason="a test", road=road, system=system, resource_id=resource_id)
     return made.model_copy(update={"source": found})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from golden_pools.rules.facts import ImageVersion, Pool
+from golden_pools.rules.facts import ImageVersion, Pool, PowerState
 from golden_pools.rules.family import candidate_name
 from golden_pools.rules.intentions import intentions
 from golden_pools.rules.plan import RunPlan
@@ -135,7 +135,16 @@ def of_image(run: RunPlan, **seen: Any) -> list[tuple[str, str]]:
     return [(action.stage, action.does) for action in intentions(run, observations(**seen)) if action.stage in STAGES]
 
 
-STAGES = ("snapshot", "clone_vm", "generalize_clone", "managed_image", "publish", "remove_clone")
+STAGES = (
+    "stop_golden_vm",
+    "start_golden_vm",
+    "snapshot",
+    "clone_vm",
+    "generalize_clone",
+    "managed_image",
+    "publish",
+    "remove_clone",
+)
 COPIES = [("snapshot", f"create, a copy of disk {name}") for name in ("os", "data-0", "data-1")]
 PUBLISHED = "replicas: 1 in westeurope"
 
@@ -146,6 +155,20 @@ def test_what_azure_makes_no_managed_image_of_is_said_to_go_by_snapshots() -> No
         ("publish", "create: Linux, generation V2, generalized, SecurityType TrustedLaunch"),
         ("publish", f"create, from 3 snapshots, {PUBLISHED}"),
     ]
+
+
+@pytest.mark.parametrize(("capture", "does"), [("deallocated", "deallocate"), ("stopped", "power off")])
+def test_a_running_vm_is_said_to_be_brought_to_rest_and_started_again(capture: str, does: str) -> None:
+    run, running = plan(golden_vm={"capture": capture}), golden_vm(power_state=PowerState.RUNNING)
+    assert of_image(run, golden_vm=running)[:5] == [("stop_golden_vm", does), *COPIES, ("start_golden_vm", "start")]
+
+
+@pytest.mark.parametrize("state", [PowerState.STOPPED, PowerState.DEALLOCATED])
+@pytest.mark.parametrize("capture", ["deallocated", "stopped"])
+def test_a_vm_at_rest_is_said_to_be_left_alone(capture: str, state: PowerState) -> None:
+    said = of_image(plan(golden_vm={"capture": capture}), golden_vm=golden_vm(power_state=state))
+    assert said[:3] == COPIES
+    assert {stage for stage, _ in said} == {"snapshot", "managed_image", "publish"}
 
 
 def test_a_clone_is_said_to_come_and_go() -> None:

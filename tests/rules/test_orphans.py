@@ -99,3 +99,13 @@ def test_a_throwaway_disk_is_left_behind_after_a_day() -> None:
     old = Resource(id="old", name="old", created=LONG_AGO, tags=OURS)
     young = Resource(id="young", name="young", created=NOW - timedelta(hours=1), tags=OURS)
     assert orphans.left_resources([old, young], NOW) == [old]
+
+
+def test_a_network_card_is_as_old_as_the_run_in_its_name() -> None:
+    names = ("clone-20261121T020005-small-nic", "clone-20261124T020005-small-nic", "clone-of-somebody-nic")
+    cards = [Resource(id=name, name=name, created=None, tags=OURS) for name in names]
+    assert orphans.left_resources(cards, NOW) == cards[:1]
+
+
+def test_what_is_attached_is_not_left_behind() -> None:
+    assert orphans.left_resources([Resource(id="d", name="d", created=LONG_AGO, tags=OURS, used_by="/vm")], NOW) == []

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from golden_pools.rules.packer import ArtifactKind, ManifestError, newest_build
+from golden_pools.rules.packer import ArtifactKind, ManifestError, data_disks, newest_build
 
 GROUP = "/subscriptions/1/resourceGroups/images/providers/Microsoft.Compute"
 IMAGE = f"{GROUP}/images/farm-1"
@@ -88,3 +88,33 @@ def test_a_manifest_that_names_no_image(text: str, name: str | None, what: str, 
         newest_build(text, name)
     assert what in str(caught.value)
     assert advice in caught.value.advice
+
+
+CONTAINER = "https://goldenvhds.blob.core.windows.net/images"
+VM_ID = "4085bb15-3644-4641-b9cd-f575918640b4"
+
+
+@pytest.mark.parametrize(
+    ("os_disk", "data_disk"),
+    [
+        (f"{CONTAINER}/packer-osDisk.{VM_ID}.vhd", f"{CONTAINER}/packer-datadisk-%d.{VM_ID}.vhd"),
+        (
+            f"{CONTAINER}/Microsoft.Compute/Images/i/p-osDisk.{VM_ID}.vhd",
+            f"{CONTAINER}/Microsoft.Compute/Images/i/p-datadisk-%d.{VM_ID}.vhd",
+        ),
+        (f"{CONTAINER}/packer.pkros128o59crqz.vhd", f"{CONTAINER}/packer.pkrdd128o59crqz-%d.vhd"),
+        (f"{CONTAINER}/pkros128osabcde.vhd", f"{CONTAINER}/pkrdd128osabcde-%d.vhd"),
+        (f"{CONTAINER}/farmos1a2b3.vhd", f"{CONTAINER}/farmdd1a2b3-%d.vhd"),
+    ],
+)
+def test_the_data_disks_are_named_after_the_os_disk(os_disk: str, data_disk: str) -> None:
+    """packer-plugin-azure#339, #522: numbers from 1, LUNs from 0."""
+    assert data_disks(os_disk, 2) == {0: data_disk % 1, 1: data_disk % 2}
+    assert data_disks(os_disk, 0) == {}
+
+
+def test_data_disks_of_an_os_disk_with_a_name_of_somebodys_own_cannot_be_found() -> None:
+    assert data_disks(f"{CONTAINER}/golden.vhd", 0) == {}
+    with pytest.raises(ManifestError, match=r"the names of its 1 data disk\(s\) do not follow") as refused:
+        data_disks(f"{CONTAINER}/golden.vhd", 1)
+    assert "leave the names of temporary resources to Packer" in refused.value.advice

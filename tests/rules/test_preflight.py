@@ -95,6 +95,10 @@ BLOB = from_source(
         "generation": "V2",
     }
 )
+PACKED_VHD = from_source(
+    "https://goldenvhds.blob.core.windows.net/images/packer.pkros128o59crqz.vhd",
+    packer={"manifest": "m.json", "vhd": {"region": "westeurope", "os_type": "Linux", "generation": "V2"}},
+)
 
 
 def cloned(vm_size: str = "Standard_D2s_v5", subscription: str = SUBSCRIPTION) -> dict[str, Any]:
@@ -128,6 +132,7 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
     ("golden-vm-provisioned", BUILD, vm(provisioning_state=None), ERROR, "None"),
     ("power-state", BUILD, vm(power_state=PowerState.RUNNING), INFO, "running"),
     ("power-state", BUILD, vm(power_state=PowerState.STOPPED), INFO, "stopped"),
+    ("power-state", plan(golden_vm={"capture": "stopped"}), vm(power_state=PowerState.RUNNING), INFO, "running"),
     ("power-state", BUILD, vm(power_state=PowerState.DEALLOCATING), WARNING, "deallocating"),
     ("power-state", BUILD, vm(power_state=PowerState.UNKNOWN), WARNING, "unknown"),
     (
@@ -187,6 +192,7 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
     ("generalized", CAPTURE, vm(flagged_generalized=False), ERROR, "not flagged as generalized"),
     ("vm-extensions", CAPTURE, vm(extensions=("CustomScript",)), ERROR, "CustomScript"),
     ("page-blobs-unseen", BLOB, observations(), INFO, "the spec says Linux, generation V2, generalized"),
+    ("packers-data-disks", PACKED_VHD, observations(), WARNING, "only the OS disk is taken"),
     ("clone-of-a-generalized-vm", CLONED, vm(), ERROR, "flagged as generalized already"),
     ("clone-subnet", plan(golden_vm=cloned(subscription=OTHER_SUBSCRIPTION)), observations(), ERROR, "subnet_id is"),
     ("clone-vm-size", plan(golden_vm=cloned("Standard_None")), observations(), ERROR, "does not offer it"),

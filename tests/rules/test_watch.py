@@ -450,6 +450,12 @@ IMAGE = ManagedImage(
     tags=OURS,
 )
 DISK = Resource(id=f"{COMPUTE}/disks/clone", name="clone", created=LONG_AGO, tags=OURS)
+CARD = Resource(
+    id=f"{GROUP}/providers/Microsoft.Network/networkInterfaces/clone-20261101T020005-small-nic",
+    name="clone-20261101T020005-small-nic",
+    created=None,
+    tags=OURS,
+)
 CANARY = {"golden_pools_alias": "small", "golden_pools_role": "canary", "golden_pools_since": LONG_AGO.isoformat()}
 
 
@@ -460,6 +466,7 @@ CANARY = {"golden_pools_alias": "small", "golden_pools_role": "canary", "golden_
         ({"snapshots": (SNAPSHOT,), "managed_images": (IMAGE,)}, f"managed image {STEM}"),
         ({"disks": (DISK,)}, "throwaway disk clone"),
         ({"vms": (DISK,)}, "throwaway VM clone"),
+        ({"network_cards": (CARD,)}, "throwaway network card clone-20261101T020005-small-nic"),
     ],
 )
 def test_what_broken_runs_left(lists: dict[str, Any], text: str) -> None:

@@ -40,6 +40,9 @@ GIB = 1024**3
 DISK_TYPE = "Microsoft.Compute/disks"
 SNAPSHOT_TYPE = "Microsoft.Compute/snapshots"
 
+COPIED_IN_BACKGROUND = ("UltraSSD_LRS", "PremiumV2_LRS")
+"""Kinds of disk whose snapshots are there before their content is."""
+
 ControllerTypes = Literal["SCSI", "SCSI, NVME", "NVME"]
 
 
@@ -94,7 +97,8 @@ class DiskContent:
 class Disk(Resource):
     """A managed disk; ``attached_to`` is the id of its VM.
 
-    ``ownership_changed`` is when it was attached or detached last, or its VM started or deallocated.
+    ``ownership_changed`` is when it was attached or detached last, or its VM started or deallocated; ``copied_at`` is
+    when Azure has filled it in the background, ``None`` at once.
     """
 
     sku: str
@@ -105,6 +109,17 @@ class Disk(Resource):
     ownership_changed: datetime | None = None
     zones: list[str] = field(default_factory=list)
     unique_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    copied_at: datetime | None = None
+
+    def check_copied(self, now: datetime) -> None:
+        """Refuse to read what is still being copied. The code is not published.
+
+        :raises ArmError: 409 ``OperationNotAllowed``.
+        """
+        if self.copied_at is not None and now < self.copied_at:
+            raise not_allowed(
+                f"The resource {self.id} cannot be used before its background copy is complete (completionPercent 100)."
+            )
 
     def render(self, *, vm_deallocated: bool) -> JsonObject:
         """The disk as ARM shows it.
@@ -317,4 +332,5 @@ def copy_source(world: World, creation: CreationDataBody, location: str) -> Disk
         raise invalid_parameter(text, target)
     if source.provisioning_state in (ProvisioningState.CREATING, ProvisioningState.FAILED, ProvisioningState.DELETING):
         raise not_allowed(f"Source resource {source_id} is in state {source.provisioning_state}.", target=target)
+    source.check_copied(world.clock.now())
     return source

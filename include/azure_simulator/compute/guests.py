@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from include.azure_simulator.compute.vm_section import ImageReferenceSection, RunCommandSection
 
 _GENERALIZES = re.compile(r"\bwaagent\b[^\n;|&]*\s-{1,2}deprovision|\bsysprep(\.exe)?\b", re.IGNORECASE)
+_ECHO = re.compile(r'^echo "([^"$`]*)\$\?"\s*\Z', re.MULTILINE)
 _STOPS = re.compile(r"(^|[\s;&|/])(shutdown|poweroff|stop-computer)\b", re.IGNORECASE)
 
 
@@ -21,18 +22,28 @@ class Guest:
     image: ImageReferenceSection | None = None
     generalized: bool = False
 
+    def fails(self, script: str) -> bool:
+        """Whether a script ends with another exit code than 0."""
+        return self._run(script).exit_code != 0
+
     def after(self, script: str) -> Guest:
         """The system after a script: ``waagent -deprovision`` and ``sysprep`` generalize it."""
         return replace(self, generalized=True) if _GENERALIZES.search(script) else self
 
     def output(self, script: str, os_type: str) -> JsonValue:
-        """What the run command answers for a script."""
-        known = next((entry for entry in self.run_commands if re.search(entry.matches, script)), None)
-        stdout, stderr = (known.stdout, known.stderr) if known else ("", "")
+        """What the run command answers for a script: it succeeds, whatever the script's exit code."""
+        run = self._run(script)
         if os_type == "Windows":
-            return {"value": [_windows("StdOut", stdout), _windows("StdErr", stderr)]}
-        message = f"Enable succeeded: \n[stdout]\n{stdout}\n[stderr]\n{stderr}\n"
+            return {"value": [_windows("StdOut", run.stdout), _windows("StdErr", run.stderr)]}
+        # Of what a shell does with a script, this much: a last line that echoes the exit code of what stands before it.
+        echo = _ECHO.search(script)
+        stdout = f"{run.stdout}{echo[1]}{run.exit_code}\n" if echo else run.stdout
+        message = f"Enable succeeded: \n[stdout]\n{stdout}\n[stderr]\n{run.stderr}\n"
         return {"value": [_status("ProvisioningState/succeeded", message)]}
+
+    def _run(self, script: str) -> RunCommandSection:
+        known = (entry for entry in self.run_commands if re.search(entry.matches, script))
+        return next(known, RunCommandSection())
 
 
 def stops_vm(script: str) -> bool:

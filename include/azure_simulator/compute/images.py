@@ -294,6 +294,7 @@ class Images(Store[ManagedImage]):
             raise invalid_parameter(text, target)
         if found.provisioning_state is not ProvisioningState.SUCCEEDED:
             raise not_allowed(f"The source {reference} is in state {found.provisioning_state}.", target=target)
+        found.check_copied(self._world.clock.now())
         return _Source(found.id, found.content)
 
     def _facts_of_vm(self, vm_id: str, location: str) -> _Facts:

@@ -188,17 +188,15 @@ async def list_snapshots(request: Request, subscription: str, group: str | None 
     """The snapshots of a subscription or a resource group."""
     world = _scope(request, subscription, group)
     snapshots = world.compute.snapshots.within(subscription, group)
-    render = partial(Snapshot.render, api_version=api_version(request))
-    return paged(request, snapshots, render, world.settings.compute.list_page_size)
+    return paged(request, snapshots, partial(_rendered_snapshot, request), world.settings.compute.list_page_size)
 
 
 @router.get(_SNAPSHOT)
 async def get_snapshot(request: Request, subscription: str, group: str, name: str) -> Response:
     """One snapshot."""
     snapshots = _scope(request, subscription, group).compute.snapshots
-    return json_response(
-        snapshots.require(compute_id(subscription, group, "snapshots", name)).render(api_version=api_version(request))
-    )
+    found = snapshots.require(compute_id(subscription, group, "snapshots", name))
+    return json_response(_rendered_snapshot(request, found))
 
 
 @router.put(_SNAPSHOT)
@@ -208,9 +206,7 @@ async def put_snapshot(request: Request, subscription: str, group: str, name: st
     body = parse_body(SnapshotBody, await read_object(request))
     outcome = world.compute.snapshots.put(compute_id(subscription, group, "snapshots", name), body)
     status = 202 if outcome.operation else 200
-    return written(
-        request, partial(outcome.resource.render, api_version=api_version(request)), outcome.operation, status=status
-    )
+    return written(request, partial(_rendered_snapshot, request, outcome.resource), outcome.operation, status=status)
 
 
 @router.patch(_SNAPSHOT)
@@ -218,11 +214,8 @@ async def patch_snapshot(request: Request, subscription: str, group: str, name: 
     """Change the tags of a snapshot."""
     snapshots = _scope(request, subscription, group).compute.snapshots
     body = parse_body(TagsBody, await read_object(request))
-    return json_response(
-        snapshots.patch_tags(compute_id(subscription, group, "snapshots", name), body).render(
-            api_version=api_version(request)
-        )
-    )
+    changed = snapshots.patch_tags(compute_id(subscription, group, "snapshots", name), body)
+    return json_response(_rendered_snapshot(request, changed))
 
 
 @router.delete(_SNAPSHOT)
@@ -307,3 +300,7 @@ def _disk(request: Request, disk: Disk) -> JsonObject:
 
 def _rendered_disk(world: World, disk: Disk) -> JsonObject:
     return disk.render(vm_deallocated=world.compute.is_deallocated(disk.attached_to))
+
+
+def _rendered_snapshot(request: Request, snapshot: Snapshot) -> JsonObject:
+    return snapshot.render(now=world_of(request).clock.now(), api_version=api_version(request))

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, JsonValue
 
-from include.azure_simulator.compute.disks import SNAPSHOT_TYPE, CreationDataBody, Disk, SkuBody, copy_source
+from include.azure_simulator.compute.disks import (
+    COPIED_IN_BACKGROUND,
+    SNAPSHOT_TYPE,
+    CreationDataBody,
+    Disk,
+    SkuBody,
+    copy_source,
+)
 from include.azure_simulator.compute.sizes import Generation
 from include.azure_simulator.compute.store import (
     ENTITY_NAME,
@@ -47,11 +54,18 @@ class Snapshot(Disk):
     incremental: bool = False
     family_id: str | None = None
 
-    def render(self, *, vm_deallocated: bool = False, api_version: str = _ACCESS_STATE_SINCE) -> JsonObject:
+    def render(
+        self,
+        *,
+        vm_deallocated: bool = False,
+        api_version: str = _ACCESS_STATE_SINCE,
+        now: datetime | None = None,
+    ) -> JsonObject:
         """The snapshot as ARM shows it.
 
         :param vm_deallocated: without meaning for a snapshot, which no VM holds.
         :param api_version: version of the call; older ones do not know ``snapshotAccessState``.
+        :param now: tells how far a copy in the background is; ``None`` when it is done.
         """
         body = self.envelope()
         body["sku"] = {"name": self.sku, "tier": self.sku.split("_")[0]}
@@ -67,13 +81,19 @@ class Snapshot(Disk):
             "uniqueId": self.unique_id,
         }
         if self.provisioning_state is ProvisioningState.SUCCEEDED:
-            properties["completionPercent"] = 100
+            percent = self._completion_percent(now)
+            properties["completionPercent"] = percent
             if api_version[:10] >= _ACCESS_STATE_SINCE:
-                properties["snapshotAccessState"] = "Available"
+                properties["snapshotAccessState"] = "Available" if percent == 100 else "Pending"
         if self.family_id is not None:
             properties["incrementalSnapshotFamilyId"] = self.family_id
         body["properties"] = properties
         return body
+
+    def _completion_percent(self, now: datetime | None) -> float:
+        if now is None or self.copied_at is None or now >= self.copied_at:
+            return 100
+        return round(99 * (now - self.time_created) / (self.copied_at - self.time_created), 1)
 
 
 class SnapshotPropertiesBody(RequestBody):
@@ -153,11 +173,13 @@ class Snapshots(Store[Snapshot]):
             time_created=now,
             incremental=body.properties.incremental,
         )
+        duration = self._world.settings.compute.snapshot_create
+        if source.sku in COPIED_IN_BACKGROUND:
+            snapshot.copied_at = now + duration + self._world.settings.compute.snapshot_copy
         if snapshot.incremental:
             snapshot.family_id = self.family(source.id)
             self._incremental_times.setdefault(source.rid.key, []).append(now)
         self.add(snapshot)
-        duration = self._world.settings.compute.snapshot_create
         operation = begin_change(self._world, snapshot, ProvisioningState.CREATING, OperationFamily.DISK, duration)
         return Written(snapshot, operation, created=True)
 

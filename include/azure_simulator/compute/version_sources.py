@@ -245,6 +245,7 @@ def _disk(world: World, body: OsDiskImageBody, subscription: str, location: str,
     if found is None:
         _refuse_missing(source.key, location)
     _check_source(found, location)
+    found.check_copied(world.clock.now())
     if found.content.encryption_set_id is not None and found.rid.subscription.lower() != subscription.lower():
         text = (
             f"Encrypted source: '{found.id}' is in a different subscription ID than the current gallery image version "

@@ -62,11 +62,12 @@ class DataDiskSection(DiskSection):
 
 
 class RunCommandSection(_Section):
-    """What a run command prints whose script matches a regular expression."""
+    """What a run command comes to whose script matches a regular expression."""
 
     matches: str = ""
     stdout: str = ""
     stderr: str = ""
+    exit_code: int = Field(default=0, ge=0, le=255, description="anything but 0: the script changes nothing")
 
 
 class VirtualMachineSection(_Section):

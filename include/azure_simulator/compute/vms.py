@@ -206,7 +206,9 @@ class VirtualMachines(Store[VirtualMachine]):
             disk.ownership_changed = self._world.clock.now()
 
     def _apply(self, machine: VirtualMachine, script: str) -> None:
-        """What a script leaves behind in a VM."""
+        """What a script leaves behind in a VM; one that fails leaves nothing."""
+        if self.guest(machine).fails(script):
+            return
         guest = self.guest(machine).after(script)
         disk = self.os_disk(machine)
         if disk is None:

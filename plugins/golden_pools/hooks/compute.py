@@ -57,6 +57,13 @@ class ComputeHook(AzureHook):
             f"stop VM {name}", self._id(group, "virtualMachines", name), operations.begin_deallocate, group, name
         )
 
+    def begin_power_off(self, group: str, name: str) -> PendingOperation:
+        """Shut a VM's guest down and stop the VM, which keeps its machine; its disks come to rest."""
+        operations = self.compute_client().virtual_machines
+        return self._begin(
+            f"power off VM {name}", self._id(group, "virtualMachines", name), operations.begin_power_off, group, name
+        )
+
     def begin_start(self, group: str, name: str) -> PendingOperation:
         """Start a VM."""
         operations = self.compute_client().virtual_machines

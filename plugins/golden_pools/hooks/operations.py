@@ -51,12 +51,14 @@ class PendingOperation:
     :param resource_id: full ARM id of the resource
     :param token: the SDK's continuation token; None: watch the resource's own state
     :param removes: the resource is deleted, and the wait ends when it is really gone
+    :param copies: Azure goes on copying when the operation has ended, and the wait ends when that is done
     """
 
     what: str
     resource_id: str
     token: str | None = None
     removes: bool = False
+    copies: bool = False
 
     @property
     def api_version(self) -> str:
@@ -130,15 +132,19 @@ class AsyncOperations(AsyncAzureHook):
         :raises AzureBusyError: it failed for a reason that passes, or Azure did not answer for longer than ``patience``
         """
         with azure_errors(f"Could not {operation.what}", operation.resource_id):
+            outcome, ended = None, False
             if operation.token is not None:
                 try:
-                    return await self._follow(operation.token, patience)
+                    outcome, ended = await self._follow(operation.token, patience), True
                 except HttpResponseError as error:
                     # Azure forgets operations after a day or so; the resource remembers how it went.
                     if status_of(error) not in (404, 410):
                         raise
-            await self._watch(operation, patience)
-        return None
+            if not ended:
+                await self._watch(operation, patience)
+            if operation.copies:
+                await self._watch_copy(operation, patience)
+        return outcome
 
     async def finish_removal(self, operation: PendingOperation, *, patience: int = DEFAULT_PATIENCE) -> None:
         """Wait until a deletion has ended well and the resource is really gone: Azure ends the one before the other.
@@ -199,6 +205,25 @@ class AsyncOperations(AsyncAzureHook):
                     advice="the resource's Activity log in the portal says why; delete the resource before another try",
                     code=f"Provisioning{state}",
                 )
+            await asyncio.sleep(connection.poll_seconds)
+
+    async def _watch_copy(self, operation: PendingOperation, patience: int) -> None:
+        """Wait until the data is there ("Create an incremental snapshot": Ultra Disks and Premium SSD v2)."""
+        connection = await self.connection()
+        while True:
+            resource = await self.read(operation.resource_id, operation.api_version, patience=patience)
+            properties = resource.get("properties", {})
+            if failure := properties.get("copyCompletionError"):
+                raise AzureRefusedError(
+                    f"Could not {operation.what}",
+                    resource=operation.resource_id,
+                    answer=mask(f"{failure.get('errorCode')}: {failure.get('errorMessage')}"),
+                    advice="Azure could not copy the data in the background: mend what it names, then run again",
+                    code=str(failure.get("errorCode") or ""),
+                )
+            percent = properties.get("completionPercent")
+            if (percent is None or percent >= 100) and properties.get("snapshotAccessState") != "Pending":
+                return
             await asyncio.sleep(connection.poll_seconds)
 
     async def read(

@@ -53,6 +53,7 @@ class Survey(Lists):
             images=tuple(lists[Look.MANAGED_IMAGES].values()),
             snapshots=tuple(lists[Look.SNAPSHOTS].values()),
             vms=tuple(lists[Look.VMS].values()),
+            cards=tuple(lists[Look.NETWORK_CARDS].values()),
             disks=tuple(lists[Look.DISKS].values()),
             pools=pools,
             unread=self.unread,

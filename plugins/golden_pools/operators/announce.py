@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from golden_pools.rules.plan import RunPlan
 
 
+_UNWRITTEN = "Version {} stays excluded from latest: who follows latest does not get it until its maker lets it"
+
+
 class AnnounceImageOperator(MarkingStageOperator):
     """Let ``latest`` mean a version that has proved good, and send the event of the image's asset with its passport.
 
@@ -47,7 +50,9 @@ class AnnounceImageOperator(MarkingStageOperator):
             version = hook.image_version(plan.version_id)
             if version is None or not version.exclude_from_latest or not is_made_by_a_run(version.tags):
                 return
-            operation = self.mark(hook, plan, tags={}, exclude_from_latest=False)
+            operation = self.mark(
+                hook, plan, tags={}, unwritten=_UNWRITTEN.format(version.name), exclude_from_latest=False
+            )
         if operation is not None:
             self.log.info("Version %s is no longer excluded from latest", plan.version_id)
             self.wait_for_operations(plan, [operation], within=MARK_TIME, method_name="announce")

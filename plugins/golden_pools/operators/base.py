@@ -96,11 +96,13 @@ class StageOperator(BaseOperator):
         *,
         within: timedelta,
         method_name: str | None = None,
+        on_failure: str = "raise_failure",
         result: Any = None,
     ) -> None:
         """Defer until Azure has finished ``operations``.
 
         :param within: longest wait
+        :param on_failure: resume there when one has failed, and ``method_name`` is absent
         :param method_name: resume there; if absent the task ends in the triggerer with ``result`` as its XCom
         """
         from golden_pools.triggers.operation import OperationsTrigger
@@ -113,7 +115,7 @@ class StageOperator(BaseOperator):
                 ends_task=method_name is None,
                 result=result,
             ),
-            method_name=method_name or "raise_failure",
+            method_name=method_name or on_failure,
             timeout=within + GRACE,
         )
 

@@ -272,7 +272,14 @@ class MarkImageOperator(MarkingStageOperator):
         self.log.error("Version %s is bad: %s", plan.version_id, against[0])
         note_fate(plan, Became.BAD, against[0])
         with self.compute(plan) as hook:
-            operation = self.mark(hook, plan, tags=tags, exclude_from_latest=True)
+            operation = self.mark(
+                hook,
+                plan,
+                tags=tags,
+                unwritten=f"Version {plan.version_id} is bad, but is not marked so: the next run takes it again, and "
+                "so may other pools. Name another version in the spec, and tell the gallery's owner",
+                exclude_from_latest=True,
+            )
         result = {"version": plan.version_id, "verdict": ImageVerdict.BAD.value, "why": tags[WHY_TAG]}
         if operation is None:
             return result

@@ -17,6 +17,7 @@ from golden_pools.rules.clone import (
     THROWAWAY_TAG,
     clone_of,
     clone_tags,
+    command,
     disk_name,
     is_throwaway,
     is_windows,
@@ -188,7 +189,7 @@ class GeneralizeCloneOperator(ImageStageOperator):
 
         kept = store.read().get("script")
         if kept is None:
-            self.log.info("VM %s runs: %s", plan.clone_name, script(plan))
+            self.log.info("VM %s runs: %s", plan.clone_name, command(plan))
             store.keep(sent=True)
             begun = hook.begin_script(plan.image_group, plan.clone_name, script=script(plan), windows=is_windows(plan))
             kept = store.keep(script=begun.to_dict())["script"]
@@ -209,24 +210,13 @@ class GeneralizeCloneOperator(ImageStageOperator):
         """Judge the script, and go on with deallocating."""
         plan = self.plan(context)
         store = StateStore(context, plan.clone_name)
-        statuses = event.get("statuses") or []
-        for status in statuses:
+        for status in event.get("statuses") or []:
             self.log.info("%s\n%s", status.get("code"), status.get("message") or "(nothing)")
-        failure = script_failure(statuses)
-        if failure:
-            raise note_failure(context, self._forget(store, _script_failed(plan, failure)), blames_image=False)
-        if "failure" in event and not event["at_rest"]:
-            raise note_failure(context, self._forget(store, from_dict(event["failure"])), blames_image=False)
-        if is_windows(plan) and not event["at_rest"]:
-            late = _script_failed(plan, f"the guest did not shut down within {clone_of(plan).minutes} minutes")
-            raise note_failure(context, self._forget(store, late), blames_image=False)
+        if error := _script_error(plan, event):
+            store.keep(script=None, sent=False)  # so that the next try runs the script again
+            raise note_failure(context, error, blames_image=False)
         store.keep(ran=True)
         return self.execute(context)
-
-    def _forget(self, store: StateStore, error: GoldenPoolsError) -> GoldenPoolsError:
-        """Let the next try run the script again."""
-        store.keep(script=None, sent=False)
-        return error
 
 
 class RemoveCloneOperator(StageOperator):
@@ -289,7 +279,16 @@ def _kept(store: StateStore, key: str, there: Resource, what: str) -> PendingOpe
     return PendingOperation.from_dict(store.read().get(key) or {"what": what, "resource_id": there.id, "token": None})
 
 
-def _script_failed(plan: RunPlan, answer: str) -> AzureRefusedError:
+def _script_error(plan: RunPlan, event: Mapping[str, Any]) -> GoldenPoolsError | None:
+    """Return what went wrong with the script, by the event of its trigger."""
+    at_rest = is_windows(plan) and event["at_rest"]
+    if "failure" in event and not at_rest:  # a guest that shuts down, as Windows has to, may take the answer with it
+        return from_dict(event["failure"])
+    answer = script_failure(plan, event.get("statuses") or [])
+    if not answer and is_windows(plan) and not at_rest:
+        answer = f"the guest did not shut down within {clone_of(plan).minutes} minutes"
+    if not answer:
+        return None
     return AzureRefusedError(
         "The script that generalizes the clone failed",
         resource=plan.clone_id,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from golden_pools.errors import AzureRefusedError, PreflightError
 from golden_pools.operators.base import now
 from golden_pools.rules import fingerprint
 from golden_pools.rules.build import is_fit, newest_fit
-from golden_pools.rules.packer import ArtifactKind, Build, ManifestError, newest_build
+from golden_pools.rules.packer import ArtifactKind, Build, ManifestError, data_disks, newest_build
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.source import ImageSource, System, road_for
 from golden_pools.spec.part import normal_region
@@ -94,6 +95,7 @@ def vhd(_: ComputeHook, plan: RunPlan) -> Look:
         road=road_for(plan.spec, system),
         system=system,
         resource_id=blob.os_disk,
+        data_blobs={disk.lun: disk.uri for disk in blob.data_disks},
         fingerprint=fingerprint.of_text("blobs", " ".join([blob.os_disk, *(disk.uri for disk in blob.data_disks)])),
     )
     return Look(source=source, differs=lambda _: "whether a page blob has changed does not show from outside")
@@ -156,6 +158,7 @@ def packer(hook: ComputeHook, plan: RunPlan) -> Look:
     build = _newest_build(given)
     if build.kind is ArtifactKind.VERSION:
         return Look(source=existing(hook, build.artifact_id, f"{build} made it"))
+    blobs: dict[int, str] = {}
     if build.kind is ArtifactKind.MANAGED_IMAGE:
         system = _system_of_image(hook, plan, given, build)
     elif given.vhd is None:
@@ -169,13 +172,16 @@ def packer(hook: ComputeHook, plan: RunPlan) -> Look:
         system = System(
             location=normal_region(given.vhd.region), os_type=given.vhd.os_type, generation=given.vhd.generation
         )
-    mark = fingerprint.of_text("packer", f"{build.packer_run_uuid} {build.artifact_id}".lower())
+        with _manifest_errors(given):
+            blobs = data_disks(build.artifact_id, given.vhd.data_disks or 0)
+    mark = fingerprint.of_text("packer", " ".join([build.packer_run_uuid, build.artifact_id, *blobs.values()]).lower())
     source = ImageSource(
         builds=True,
         reason=str(build),
         road=road_for(plan.spec, system),
         system=system,
         resource_id=build.artifact_id,
+        data_blobs=blobs,
         fingerprint=mark,
     )
     return Look(source=source, differs=lambda before: "" if before == mark else "it is another build")
@@ -198,11 +204,20 @@ def _newest_build(given: Packer) -> Build:
             advice="correct image.source.packer.manifest or its connection; for abfs:// the provider package "
             "apache-airflow-providers-microsoft-azure brings the file system, others have their own",
         ) from error
-    try:
+    with _manifest_errors(given):
         return newest_build(text, given.build)
+
+
+@contextmanager
+def _manifest_errors(given: Packer) -> Iterator[None]:
+    try:
+        yield
     except ManifestError as error:
         raise PreflightError(
-            "Packer's manifest names no image", resource=given.manifest, answer=str(error), advice=error.advice
+            "Packer's manifest does not name the whole image",
+            resource=given.manifest,
+            answer=str(error),
+            advice=error.advice,
         ) from error
 
 

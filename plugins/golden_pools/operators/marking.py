@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from golden_pools.errors import AzureBusyError
+from golden_pools.errors import AzureBusyError, AzureRefusedError
 from golden_pools.operators.base import GRACE, StageOperator
+from golden_pools.rules.replication import is_of_the_spec
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,10 +30,14 @@ class MarkingStageOperator(StageOperator):
         plan: RunPlan,
         *,
         tags: Mapping[str, str],
+        unwritten: str,
         exclude_from_latest: bool | None = None,
     ) -> PendingOperation | None:
         """Mark the version, or defer until Azure is done with it and then execute again.
 
+        That a version of somebody else may not be marked is a warning: the pool runs on it all the same.
+
+        :param unwritten: what cannot be written then, and what follows from it
         :returns: what to wait for; None where there is nothing
         """
         try:
@@ -41,6 +46,11 @@ class MarkingStageOperator(StageOperator):
             version = hook.image_version(plan.version_id)
             if version is None or not version.is_busy:
                 raise
+        except AzureRefusedError as error:
+            if error.status != 403 or is_of_the_spec(plan.spec, plan.version_id):
+                raise
+            self.log.warning("%s. It is somebody else's, and Azure refused: %s", unwritten, error)
+            return None
         self.log.info("Version %s is being replicated: it is marked when that is over", plan.version_id)
         self.wait_for_replication(plan, None, method_name="execute_again")
         return None  # pragma: no cover

@@ -71,7 +71,13 @@ class RecordPassportOperator(MarkingStageOperator):
                 return
             self._store(context, plan).keep(became_good=True)
             self.log.info("Version %s is good", plan.version_id)
-            self.mark(hook, plan, tags=verdict_tags(ImageVerdict.GOOD, f"pool {pool} runs on it"))
+            self.mark(
+                hook,
+                plan,
+                tags=verdict_tags(ImageVerdict.GOOD, f"pool {pool} runs on it"),
+                unwritten=f"Version {plan.version_id} is good, but is not marked so: every run takes it for a new one, "
+                "tries its canary again and tells followers of it",
+            )
 
     def record(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Send the event and return the passport."""

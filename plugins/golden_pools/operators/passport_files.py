@@ -14,7 +14,7 @@ from golden_pools.operators.base import now
 from golden_pools.rules.facts import folded
 from golden_pools.rules.passport import Became, FateOf, read_passport
 from golden_pools.rules.passport_parts import merge, moved_off, noted
-from golden_pools.rules.plan import RunPlan, definition_id
+from golden_pools.rules.plan import RunPlan, definition_of
 from golden_pools.spec.loader import load_pools
 
 if TYPE_CHECKING:
@@ -74,8 +74,9 @@ def note_move(plan: RunPlan, *, image_before: str | None, when: str) -> None:
 def note_deleted(dag_id: str, image_ids: Iterable[str]) -> None:
     """Note that images were deleted, wherever specs of the same definition keep passports."""
     ids = list(image_ids)
-    for spec in load_pools().specs.values() if ids else ():
-        place, definition = spec.image.passports, folded(definition_id(spec))
+    specs = load_pools().specs if ids else {}
+    for spec in specs.values():
+        place, definition = spec.image.passports, folded(definition_of(spec, specs) or "")
         for image_id in ids:
             if place and folded(image_id).startswith(f"{definition}/versions/"):
                 _keep(place, partial(_note, writer=dag_id, image_id=image_id, became=Became.RETIRED, why=DELETED))

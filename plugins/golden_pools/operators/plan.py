@@ -42,19 +42,20 @@ class PlanRunOperator(BaseOperator):
         """Return the run plan as JSON."""
         run, specs, stamp = context["dag_run"], self.specs(), self.stamp(context)
         spec = specs[self.pool_name]
+        run_type = run.run_type.value  # str() of a worker's own enum is "DagRunType.MANUAL"
         plan = make_plan(
             spec,
             pool=self.pool_name,
             dag_id=run.dag_id,
             run_id=run.run_id,
-            triggered_by=getattr(run, "triggering_user_name", None) or str(run.run_type),
+            triggered_by=getattr(run, "triggering_user_name", None) or run_type,
             stamp=stamp,
             conf=run.conf or {},
             params=self.params_of(context, spec, stamp),
             keys=self.keys,
             followed={name: other for name, other in specs.items() if name != self.pool_name},
             nodes_elsewhere=self.nodes_elsewhere(spec),
-            scheduled=str(run.run_type) != "manual",
+            scheduled=run_type != "manual",
         )
         self.log.info(
             "Pool %s: target %d dedicated and %d Spot nodes, %s",

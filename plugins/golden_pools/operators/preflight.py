@@ -9,6 +9,7 @@ from golden_pools.errors import AzureRefusedError, PreflightError
 from golden_pools.operators.base import StageOperator, StateStore, now
 from golden_pools.operators.passport_files import unreachable_store
 from golden_pools.operators.source import note_begun
+from golden_pools.rules.capture import found_state
 from golden_pools.rules.facts import PowerState
 from golden_pools.rules.intentions import intentions
 from golden_pools.rules.intentions import render as render_intentions
@@ -102,7 +103,7 @@ class PreflightOperator(StageOperator):
         kept = store.read()
         if "was_running" not in kept:
             state = seen.golden_vm.power_state if seen.golden_vm else PowerState.UNKNOWN
-            kept = store.keep(was_running=state in (PowerState.RUNNING, PowerState.STARTING))
+            kept = store.keep(was_running=found_state(state) is PowerState.RUNNING)
         return bool(kept["was_running"])
 
 

@@ -15,6 +15,21 @@ AT_REST = frozenset({PowerState.STOPPED, PowerState.DEALLOCATED})
 """Nothing writes to the disks."""
 
 
+COPIED_LATER = frozenset({"PremiumV2_LRS", "UltraSSD_LRS"})
+"""Kinds of disk whose snapshots Azure fills in the background ("Create an incremental snapshot for managed disks")."""
+
+_ENDS_AS = {
+    PowerState.STARTING: PowerState.RUNNING,
+    PowerState.STOPPING: PowerState.STOPPED,
+    PowerState.DEALLOCATING: PowerState.DEALLOCATED,
+}
+
+
+def found_state(seen: PowerState) -> PowerState:
+    """Return the power state to be given back to a VM that is found so: where it was on its way."""
+    return _ENDS_AS.get(seen, seen)
+
+
 class Consistency(StrEnum):
     """What the copies of a VM's disks are worth together."""
 

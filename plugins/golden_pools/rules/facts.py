@@ -158,6 +158,22 @@ class Snapshot:
     created: datetime | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody is making it any more."""
+        return self.provisioning_state in ("Succeeded", "Failed", "Canceled", "Deleting")
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it will never be of use."""
+        return self.provisioning_state in ("Failed", "Canceled") or self.copy_error is not None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it can be used: of some kinds of disk Azure copies the data when the snapshot is there already."""
+        copied = self.completion_percent is None or self.completion_percent >= 100
+        return self.provisioning_state == "Succeeded" and self.copy_error is None and copied
+
 
 @dataclass(frozen=True, kw_only=True)
 class ManagedImage:

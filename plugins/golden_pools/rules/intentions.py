@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from golden_pools.rules.capture import AT_REST, found_state
 from golden_pools.rules.facts import GoldenVm, Pool, PowerState
 from golden_pools.rules.family import Role, current_pool, role_of
 from golden_pools.rules.plan import ImageVerdict, RunPlan, is_marked
@@ -80,12 +81,13 @@ def _image(plan: RunPlan, seen: Observations) -> Iterator[Action]:
 
 
 def _snapshots(plan: RunPlan, vm: GoldenVm) -> Iterator[Action]:
-    stops = plan.golden_vm.capture is Capture.DEALLOCATED and vm.power_state is not PowerState.DEALLOCATED
+    capture = plan.golden_vm.capture
+    stops = capture.stops and vm.power_state not in AT_REST
     if stops:
-        yield Action("stop_golden_vm", "deallocate", vm.id)
+        yield Action("stop_golden_vm", "power off" if capture is Capture.STOPPED else "deallocate", vm.id)
     for disk in vm.disks:
         yield Action("snapshot", f"create, a copy of disk {disk.name}", plan.snapshot_id(disk.lun))
-    if stops and vm.power_state in (PowerState.RUNNING, PowerState.STARTING):
+    if stops and found_state(vm.power_state) is PowerState.RUNNING:
         yield Action("start_golden_vm", "start", vm.id)
 
 

@@ -63,8 +63,7 @@ def image_origin(plan: RunPlan, *, snapshots: Mapping[str, Any] | None, clone_id
     if plan.vm is not None:
         return Origin(vm_id=plan.source.resource_id)
     assert plan.source.resource_id is not None, "preflight refuses a source that cannot be read"
-    vhd = plan.spec.image.source.vhd
-    more = (DiskSource(lun=disk.lun, id=disk.uri) for disk in (vhd.data_disks if vhd else ()))
+    more = (DiskSource(lun=lun, id=uri) for lun, uri in plan.source.data_blobs.items())
     return Origin(disks=(DiskSource(lun=None, id=plan.source.resource_id), *more))
 
 

@@ -18,6 +18,9 @@ from golden_pools.rules.plan import is_made_by_a_run
 OLD_ENOUGH = timedelta(days=1)
 """No run takes longer, with all its waits, unless somebody has set deadlines of days."""
 
+_CLONE = re.compile(r"^clone-(?P<stamp>\d{8}T\d{6})-", re.IGNORECASE)
+"""Names of clones and of what belongs to them begin with the run's stamp; Azure does not date network cards."""
+
 _STEM = re.compile(r"^(?P<stem>.+-(?P<stamp>\d{8}T\d{6}))(-os|-data-\d+)?$", re.IGNORECASE)
 
 
@@ -32,7 +35,7 @@ def made_when(name: str, created: datetime | None = None) -> datetime | None:
     """Return when a run made a resource: as Azure says, or else as its name says."""
     if created is not None:
         return created
-    found = _STEM.match(name)
+    found = _STEM.match(name) or _CLONE.match(name)
     try:
         return datetime.strptime(found["stamp"], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) if found else None
     except ValueError:
@@ -94,11 +97,13 @@ def left_canaries(pools: Iterable[Pool], now: datetime) -> list[Pool]:
 
 
 def left_resources(resources: Iterable[Resource], now: datetime) -> list[Resource]:
-    """Return throwaway VMs and disks that their runs did not remove."""
+    """Return throwaway VMs, disks and network cards that their runs did not remove, and that nothing is attached to."""
     return [
         resource
         for resource in resources
-        if is_made_by_a_run(resource.tags) and is_old(made_when(resource.name, resource.created), now)
+        if is_made_by_a_run(resource.tags)
+        and resource.used_by is None
+        and is_old(made_when(resource.name, resource.created), now)
     ]
 
 

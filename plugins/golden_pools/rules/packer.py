@@ -3,6 +3,10 @@
 Sources: "manifest post-processor" (the file), and the builder ``azure-arm``, whose artifact has one id: of the managed
 image, else of the gallery version, else the address of the OS disk's VHD. A build that leaves its OS disk behind has
 the address of that disk for an id, and one that leaves nothing ``UNKNOWN ID``.
+
+Data disks (``disk_additional_size``) get VHDs of their own that stand nowhere in the manifest: the artifact has one id
+and no files (``builder/azure/arm/artifact.go`` of packer-plugin-azure; hashicorp/packer#4350). Their names follow from
+the OS disk's, by the id of the build's VM or, since packer-plugin-azure#522, by the temporary names of the disks.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from golden_pools.spec import names
 _MANAGED_IMAGE = re.compile(
     r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Compute/images/[^/]+", re.IGNORECASE
 )
+_OS_DISK_BY_VM = re.compile(r"(?P<path>.*)-osDisk\.(?P<vm>[0-9a-f-]{36})\.vhd")
+_OS_DISK_BY_NAME = re.compile(r"(?P<path>.*?)os(?P<random>(?<=pkros)[a-z0-9]{10}|(?<!pkros)[a-z0-9]{5})\.vhd")
 _VERSION = re.compile(names.VERSION_OR_DEFINITION_ID.removesuffix("?$") + "$", re.IGNORECASE)
 
 
@@ -98,6 +104,24 @@ def newest_build(text: str, name: str | None) -> Build:
             "keep_os_disk, which puts the disk in the image's place",
         )
     return newest
+
+
+def data_disks(os_disk: str, count: int) -> dict[int, str]:
+    """Return the addresses of the VHDs of a build's data disks, by LUN.
+
+    :param os_disk: address of the VHD of its OS disk
+    :raises ManifestError: Packer did not choose that name, so those of the data disks do not follow from it
+    """
+    if not count:
+        return {}
+    if by_vm := _OS_DISK_BY_VM.fullmatch(os_disk):
+        return {lun: f"{by_vm['path']}-datadisk-{lun + 1}.{by_vm['vm']}.vhd" for lun in range(count)}
+    if by_name := _OS_DISK_BY_NAME.fullmatch(os_disk):
+        return {lun: f"{by_name['path']}dd{by_name['random']}-{lun + 1}.vhd" for lun in range(count)}
+    raise ManifestError(
+        f"the names of its {count} data disk(s) do not follow from that of the OS disk, {os_disk}",
+        advice="leave the names of temporary resources to Packer, or let it publish to a gallery, with all disks",
+    )
 
 
 def _of_azure(builds: list[Build]) -> list[Build]:

@@ -78,13 +78,14 @@ def next_step(
 
 def wanted_replicas(plan: RunPlan, version: ImageVersion) -> dict[str, int]:
     """Return the replicas by region that the spec wants of a version; none where it is not the spec's to say."""
-    spec = plan.spec
-    of_the_spec = spec.image.source.kind.makes_images and spec.image.publish is Publish.GALLERY
-    if not of_the_spec or not is_made_by_a_run(version.tags):
-        return {}
-    if not version.id.casefold().startswith(f"{definition_id(spec)}/versions/".casefold()):
-        return {}
-    return plan.replicas(version.location)
+    is_its_own = is_of_the_spec(plan.spec, version.id) and is_made_by_a_run(version.tags)
+    return plan.replicas(version.location) if is_its_own else {}
+
+
+def is_of_the_spec(spec: PoolSpec, version_id: str) -> bool:
+    """Return whether a version lies where the spec's own runs make versions."""
+    makes_versions = spec.image.source.kind.makes_images and spec.image.publish is Publish.GALLERY
+    return makes_versions and version_id.casefold().startswith(f"{definition_id(spec)}/versions/".casefold())
 
 
 def first_replicas(plan: RunPlan) -> dict[str, int]:

@@ -9,6 +9,7 @@ what Azure makes no managed image.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Self
 
@@ -109,6 +110,7 @@ class ImageSource(BaseModel):
     :param road: what the version is made from; None where none is made
     :param system: None where the source could not be read, which preflight reports
     :param resource_id: what is captured: ARM id of the VM or of the managed image, or address of the OS disk's blob
+    :param data_blobs: addresses of the page blobs of its data disks, by LUN
     :param warning: what people have to know of it; preflight says it, too
     :param fingerprint: of the source's state, to tell later whether it has changed
     :param not_before: when the pool may be put on ``version_id``; None: at once
@@ -122,6 +124,7 @@ class ImageSource(BaseModel):
     road: Road | None = None
     system: System | None = None
     resource_id: str | None = None
+    data_blobs: Mapping[int, str] = {}
     fingerprint: str | None = None
     warning: str = ""
     not_before: AwareDatetime | None = None

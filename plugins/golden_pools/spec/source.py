@@ -42,7 +42,13 @@ class Capture(StrEnum):
     """In which state the golden VM's disks are copied."""
 
     DEALLOCATED = "deallocated"
+    STOPPED = "stopped"
     RUNNING = "running"
+
+    @property
+    def stops(self) -> bool:
+        """Whether a VM that runs is brought to rest for it."""
+        return self in (Capture.DEALLOCATED, Capture.STOPPED)
 
 
 class Route(StrEnum):
@@ -105,7 +111,8 @@ class GoldenVm(Part):
     capture: Capture = Field(
         default=Capture.DEALLOCATED,
         description=(
-            "`deallocated` stops a running VM for the snapshots and starts it again: all disks show one moment. "
+            "`deallocated` and `stopped` bring a running VM to rest for the snapshots and start it again: all disks "
+            "show one moment. `stopped` only powers it off: it keeps its machine, which Azure goes on billing. "
             "`running` leaves it alone: each disk is crash-consistent by itself only."
         ),
     )
@@ -188,6 +195,11 @@ class PackerVhd(Part):
     )
     os_type: Literal["Linux", "Windows"] = Field(description="System on the OS disk.")
     generation: Literal["V1", "V2"] = Field(description="Generation that the OS disk boots in.")
+    data_disks: Annotated[StrictInt, Field(ge=0, le=64)] | None = Field(
+        default=None,
+        description="Number of data disks (`disk_additional_size`), which get VHDs of their own; absent: none, with a "
+        "warning.",
+    )
 
 
 class Packer(Part):

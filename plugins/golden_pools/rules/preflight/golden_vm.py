@@ -71,9 +71,19 @@ def power_state(case: Case) -> Iterator[Finding]:
             "set golden_vm.capture: deallocated if the disks must show one moment",
             case.az.vm_status(),
         )
-    elif capture is Capture.DEALLOCATED:
-        again = " and starts it again after the snapshots" if state is PowerState.RUNNING else ""
-        yield case.info(f"the VM is {state}", f"nothing: the run deallocates it{again}", case.az.vm_status())
+    elif state is PowerState.STOPPED:
+        yield case.info(
+            "the VM is stopped",
+            "nothing: its disks are at rest, so the run leaves it as it is; Azure bills it all the same",
+            case.az.vm_status(),
+        )
+    elif capture.stops:
+        stops = "powers it off" if capture is Capture.STOPPED else "deallocates it"
+        yield case.info(
+            f"the VM is {state}",
+            f"nothing: the run {stops} and starts it again after the snapshots",
+            case.az.vm_status(),
+        )
 
 
 @check(needs=(Lookup.GOLDEN_VM,))

@@ -154,13 +154,13 @@ def canary_decisions(world: World) -> Iterator[Decision]:
 
 
 def throwaway_decisions(world: World) -> Iterator[Decision]:
-    """Yield a decision for every VM and disk that our runs made for a moment; a spec's own VM is never one."""
+    """Yield a decision for every VM, network card and disk that our runs made for a moment; a spec's own VM is none."""
     own = {
         f"/resourcegroups/{vm.resource_group}/providers/microsoft.compute/virtualmachines/{vm.name}".casefold()
         for spec in world.specs.values()
         if (vm := spec.golden_vm or spec.image.source.generalized_vm)
     }
-    for kind, resources in ((Kind.VM, world.vms), (Kind.DISK, world.disks)):
+    for kind, resources in ((Kind.VM, world.vms), (Kind.CARD, world.cards), (Kind.DISK, world.disks)):
         left = {folded(resource.id) for resource in left_resources(resources, world.now)}
         for resource in resources:
             maker = world.maker(resource.id, resource.tags)
@@ -177,6 +177,8 @@ def _fate(thing: Pool | Resource, left: Collection[str]) -> tuple[Action, str]:
     """
     if is_pinned(thing.tags):
         return Action.KEEP, "pinned"
+    if isinstance(thing, Resource) and thing.used_by:
+        return Action.KEEP, f"attached to {thing.used_by.rpartition('/')[2]}"
     if folded(thing.id) in left:
         return Action.DELETE, "its run did not remove it"
     return Action.KEEP, "younger than a day"

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     IMAGE = "managed image"
     SNAPSHOT = "snapshot"
     VM = "throwaway VM"
+    CARD = "throwaway network card"
     DISK = "throwaway disk"
 
 
@@ -83,8 +84,9 @@ class Policy:
 class World:
     """Everything that was read, at one moment.
 
-    ``versions`` are those of every definition that a spec makes versions in; ``images``, ``snapshots``, ``vms`` and
-    ``disks`` those of every resource group that a spec makes images in; ``pools`` those of every account.
+    ``versions`` are those of every gallery in the subscriptions that specs make images in; ``images``, ``snapshots``,
+    ``vms``, ``cards`` and ``disks`` those of every resource group that a spec makes images in; ``pools`` those of every
+    account.
 
     :param unread: look-ups that failed, each in one line; with any of them nothing goes
     """
@@ -95,6 +97,7 @@ class World:
     images: tuple[ManagedImage, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
     vms: tuple[Resource, ...] = ()
+    cards: tuple[Resource, ...] = ()
     disks: tuple[Resource, ...] = ()
     pools: tuple[Pool, ...] = ()
     unread: tuple[str, ...] = field(default=())

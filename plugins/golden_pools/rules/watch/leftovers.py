@@ -44,8 +44,12 @@ def left_canaries(seen: Seen) -> Iterator[Finding]:
 
 
 def left_throwaways(seen: Seen) -> Iterator[Finding]:
-    """Are there throwaway VMs and disks that their runs did not remove?"""
-    for look, kind, lists in ((Look.VMS, "VM", seen.vms), (Look.DISKS, "disk", seen.disks)):
+    """Are there throwaway VMs, network cards and disks that their runs did not remove?"""
+    for look, kind, lists in (
+        (Look.VMS, "VM", seen.vms),
+        (Look.NETWORK_CARDS, "network card", seen.network_cards),
+        (Look.DISKS, "disk", seen.disks),
+    ):
         for group, resources in lists.items():
             for resource in orphans.left_resources(resources, seen.now):
                 run = resource.tags.get(RUN_TAG, "")
