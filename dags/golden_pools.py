@@ -195,11 +195,12 @@ def pool_dag(pool: str, spec: PoolSpec, specs: Mapping[str, PoolSpec] = MappingP
             chain(canary, probe, [bad, remove])
             canary >> bad
 
-        replicate = ReplicateVersionOperator(
-            task_id="replicate",
-            trigger_rule=TriggerRule.NONE_FAILED,
-            doc_md="The version gets to the spec's other regions while the pool moves; a failed region is asked again.",
-        )
+        if publish:  # the regions of other people's versions are theirs to choose
+            probe >> ReplicateVersionOperator(
+                task_id="replicate",
+                trigger_rule=TriggerRule.NONE_FAILED,
+                doc_md="To the spec's other regions while the pool moves; a region that failed is asked again.",
+            )
 
         with TaskGroup("pool", tooltip="Image version to nodes"):
             refresh = RefreshPoolOperator(
@@ -288,7 +289,7 @@ def pool_dag(pool: str, spec: PoolSpec, specs: Mapping[str, PoolSpec] = MappingP
             chain(restore, regrow, report)
 
         before_canary >> canary
-        probe >> [replicate, refresh]
+        probe >> refresh
     return dag
 
 
