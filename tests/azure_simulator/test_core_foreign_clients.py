@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from arm_client import DEFINITION, GOLDEN, IMAGES, VERSION, VM, Arm, error_of
 from starlette.testclient import TestClient
 
@@ -79,3 +80,62 @@ def test_the_network_interface_of_a_vm_can_be_read(arm: Arm) -> None:
 def test_there_are_no_networks(arm: Arm) -> None:
     path = f"{GOLDEN.replace('Compute', 'Network')}/virtualNetworks/v/subnets/s"
     assert error_of(arm.get(path, version="2022-01-01")) == (404, "ResourceNotFound")
+
+
+# -- what the image's sources make, at the api-versions of Azure CLI 2.91 ----------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["2022-03-01", "2024-07-01", "2026-04-01"])
+def test_a_clone_is_read(arm: Arm, version: str) -> None:
+    # az vm show --show-details: the VM with its state, then each network card at an older api-version
+    clone = arm.make_vm()
+    shown = arm.get(f"{clone.removeprefix(arm.id(''))}?$expand=instanceView", version=version).json()["properties"]
+    assert [status["code"] for status in shown["instanceView"]["statuses"]][-1] == "PowerState/running"
+    (card,) = shown["networkProfile"]["networkInterfaces"]
+    for nic_version in ("2022-01-01", "2023-11-01"):
+        found = arm.get(card["id"].removeprefix(arm.id("")), version=nic_version).json()
+        assert found["properties"]["virtualMachine"]["id"] == clone
+        assert found["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"]
+
+
+@pytest.mark.parametrize("version", ["2022-03-01", "2025-04-01"])
+def test_a_restore_point_is_read(arm: Arm, version: str) -> None:
+    # az restore-point collection show --restore-points; az restore-point show
+    collection = f"{GOLDEN}/restorePointCollections/c"
+    arm.put(collection, {"location": "westeurope", "properties": {"source": {"id": arm.id(VM)}}})
+    arm.done(arm.put(f"{collection}/restorePoints/p", {"properties": {}}))
+    (listed,) = arm.get(f"{GOLDEN}/restorePointCollections", version=version).json()["value"]
+    assert listed["name"] == "c"
+    (point,) = arm.get(f"{collection}?$expand=restorePoints", version=version).json()["properties"]["restorePoints"]
+    shown = arm.get(f"{collection}/restorePoints/p", version=version).json()
+    assert shown["name"] == point["name"] == "p"
+    assert shown["properties"]["sourceMetadata"]["storageProfile"]["osDisk"]["diskRestorePoint"]["id"]
+
+
+@pytest.mark.parametrize("version", ["2021-07-01", "2024-07-01", "2024-11-01"])
+def test_an_image_of_page_blobs_is_read(arm: Arm, version: str) -> None:
+    # az image list, az image show
+    blobs = [f"https://goldenvhds.blob.core.windows.net/vhds/{name}.vhd" for name in ("golden", "golden-data")]
+    disks = {
+        "osDisk": {"osType": "Linux", "osState": "Generalized", "blobUri": blobs[0]},
+        "dataDisks": [{"lun": 0, "blobUri": blobs[1]}],
+    }
+    body = {"location": "westeurope", "properties": {"hyperVGeneration": "V2", "storageProfile": disks}}
+    arm.done(arm.put(f"{IMAGES}/images/of-blobs", body))
+    (listed,) = arm.get(f"{IMAGES}/images", version=version).json()["value"]
+    shown = arm.get(f"{IMAGES}/images/of-blobs", version=version).json()
+    for image in (listed, shown):
+        profile = image["properties"]["storageProfile"]
+        assert [profile["osDisk"]["blobUri"], profile["dataDisks"][0]["blobUri"]] == blobs
+
+
+@pytest.mark.parametrize("version", ["2021-10-01", "2024-03-03", "2026-03-03"])
+def test_the_state_of_a_version_in_its_regions_is_read(arm: Arm, version: str) -> None:
+    # az sig image-version show --expand ReplicationStatus
+    arm.make_definition()
+    body = arm.version_body(arm.make_image())
+    body["properties"]["publishingProfile"]["targetRegions"] = [{"name": "westeurope"}, {"name": "northeurope"}]
+    arm.done(arm.put(VERSION, body))
+    shown = arm.get(f"{VERSION}?$expand=ReplicationStatus", version=version).json()["properties"]
+    states = {region["region"]: region["state"] for region in shown["replicationStatus"]["summary"]}
+    assert states == {"West Europe": "Completed", "North Europe": "Completed"}

@@ -148,17 +148,16 @@ def story(site: Site) -> Story:
     first, cloned, from_vhd = (site.begin(pool) for pool in (PACKED, CLONED, FROM_VHD))
     packed = site.end(PACKED, first)
     unchanged = site.begin(PACKED)
-    scheduled = airflow.wait_for_scheduled_runs(weary, 3)
-    airflow.pause(weary)
+    scheduled = airflow.wait_for_scheduled_runs(weary, 3, timeout_seconds=PATIENCE_SECONDS)
     packed_again = site.end(PACKED, unchanged)
     forced = site.begin(PACKED, force_rebuild=True)
     stopped = [site.end(WEARY, run) for run in scheduled]
     site.cloud.control("DELETE", "faults")
     by_hand = site.end(WEARY, site.begin(WEARY))
     so_far = len(airflow.scheduled_runs(weary))
-    after = airflow.wait_for_scheduled_runs(weary, so_far + 1)[-1]
+    after = airflow.wait_for_scheduled_runs(weary, so_far + 1, timeout_seconds=PATIENCE_SECONDS)[-1]
     airflow.wait_for_task(weary, after, "source", timeout_seconds=PATIENCE_SECONDS)
-    airflow.pause(weary)
+    airflow.pause(weary)  # nothing more of it is scheduled, the rest of this run neither
     return Story(
         cloned=site.end(CLONED, cloned),
         from_vhd=site.end(FROM_VHD, from_vhd),
