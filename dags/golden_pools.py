@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 
 from airflow.sdk import (
     DAG,
+    Asset,
+    AssetAny,
+    AssetOrTimeSchedule,
     BaseOperator,
     CronTriggerTimetable,
     Param,
@@ -19,12 +23,13 @@ from airflow.sdk import (
     chain,
     get_parsing_context,
 )
-from golden_pools.assets import image_asset, pool_asset
+from golden_pools.assets import followed_assets, image_asset, pool_asset
 from golden_pools.forms import node_counts
 from golden_pools.operators.announce import AnnounceImageOperator
 from golden_pools.operators.base import PLAN_TASK_ID, PREFLIGHT_TASK_ID, SOURCE_TASK_ID
 from golden_pools.operators.canary import CanaryPoolOperator, MarkImageOperator, RemoveCanaryOperator
 from golden_pools.operators.clone import CloneVmOperator, GeneralizeCloneOperator, RemoveCloneOperator
+from golden_pools.operators.follow import WaveOperator
 from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.golden_vm import StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
@@ -43,7 +48,7 @@ from golden_pools.operators.source import ResolveSourceOperator
 from golden_pools.operators.switch import SwitchPoolOperator
 from golden_pools.retries import DEFAULT_ARGS
 from golden_pools.rules.plan import REFRESH_DAG_PREFIX, refresh_dag_id
-from golden_pools.spec.loader import load_one, load_pools
+from golden_pools.spec.loader import load_pools, load_with_followed
 from golden_pools.spec.model import PoolSpec, Strategy
 from golden_pools.spec.source import Generalize
 
@@ -85,6 +90,22 @@ def trigger_form(spec: PoolSpec) -> dict[str, Param]:
     }
 
 
+def schedule_of(
+    spec: PoolSpec, others: Mapping[str, Asset]
+) -> CronTriggerTimetable | AssetOrTimeSchedule | AssetAny | None:
+    """Return the schedule: a time, and for a follower every event of the image or of the pools that go first.
+
+    An event only says when to look; Airflow keeps events of long ago, so it must not wait for one of each.
+    """
+    time = nightly(spec)
+    if not others:
+        return time
+    follow = spec.image.source.follow
+    assert follow is not None
+    events = AssetAny(*(others[name] for name in follow.after or (follow.pool,)))
+    return AssetOrTimeSchedule(timetable=time, assets=events) if time else events
+
+
 def nightly(spec: PoolSpec) -> CronTriggerTimetable | None:
     """Return the schedule in the spec's timezone; a new DAG that is switched on at noon waits for the next night.
 
@@ -100,18 +121,23 @@ def source_in_words(spec: PoolSpec) -> str:
     """Return where the spec's image comes from."""
     if spec.golden_vm is not None:
         return f"golden VM {spec.golden_vm.name}"
+    if spec.image.source.follow is not None:
+        return f"the image of {spec.image.source.follow.pool}"
     return str(spec.image.source.kind).replace("_", " ")
 
 
-def pool_dag(pool: str, spec: PoolSpec) -> DAG:
-    """Return the DAG of one pool."""
-    image, batch = image_asset(spec), spec.pool
+def pool_dag(pool: str, spec: PoolSpec, specs: Mapping[str, PoolSpec] = MappingProxyType({})) -> DAG:
+    """Return the DAG of one pool.
+
+    :param specs: of a follower: those of the pools that it follows or waits for, by name; there may be more
+    """
+    image, batch, others = image_asset(spec, specs), spec.pool, followed_assets(spec, specs)
     with DAG(
         dag_id=refresh_dag_id(pool),
         dag_display_name=pool,
         description=f"{source_in_words(spec)} -> image -> Batch pool {batch.account}/{pool}",
         doc_md=DOC.format(pool=pool, source=source_in_words(spec), account=batch.account),
-        schedule=nightly(spec),
+        schedule=schedule_of(spec, others),
         catchup=False,
         max_active_runs=1,
         params=trigger_form(spec),
@@ -122,7 +148,8 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
         source = ResolveSourceOperator(
             task_id=SOURCE_TASK_ID,
             image=image,
-            inlets=[image],
+            history_of=others,
+            inlets=[image, *others.values()],
             doc_md="What the image is made from, and whether this run makes one. Reads only.",
         )
         preflight = PreflightOperator(
@@ -134,6 +161,15 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
 
         chain(plan, source, preflight)
         publish = image_group(spec, preflight) if spec.image.source.kind.makes_images else None
+        before_canary = publish or preflight
+        if others:
+            before_canary = WaveOperator(
+                task_id="wave",
+                history_of=others,
+                inlets=list(others.values()),
+                doc_md="Waits for the pause, and for the pool's region; then the version must still be good.",
+            )
+            preflight >> before_canary
 
         with TaskGroup("canary", tooltip="One node of the version, before the pool moves"):
             canary = CanaryPoolOperator(
@@ -252,7 +288,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             chain(pool_stages, mark)
             chain(restore, regrow, report)
 
-        (publish or preflight) >> canary
+        before_canary >> canary
         probe >> refresh
     return dag
 
@@ -330,14 +366,17 @@ way back by hand.
 """
 
 
-def specs_to_build() -> Mapping[str, PoolSpec]:
-    """Return all good specs, or, at a task's start, the one of that task's DAG: reading the others would be waste."""
+def build_dags() -> None:
+    """Build the DAGs of all good specs, or, at a task's start, that task's alone: reading the others would be waste."""
     own_dag = get_parsing_context().dag_id
     if own_dag is None:
-        return load_pools().specs
+        specs = load_pools().specs
+        for pool, spec in specs.items():
+            pool_dag(pool, spec, specs)
+        return
     pool = own_dag.removeprefix(REFRESH_DAG_PREFIX)
-    return {pool: load_one(pool)}
+    followed = load_with_followed(pool)
+    pool_dag(pool, followed[pool], followed)
 
 
-for name, pool_spec in specs_to_build().items():
-    pool_dag(name, pool_spec)
+build_dags()
