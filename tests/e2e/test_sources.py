@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ def dag_of(pool: str) -> str:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Start all of it, with a pool per source and one whose builds fail every minute."""
     home = tmp_path_factory.mktemp("sources")
-    with postgres() as database, site_of(home, database) as (airflow, cloud, specs):
+    month_ago = datetime.now(tz=UTC) - timedelta(days=30)  # by Airflow's clock all is old enough for retention
+    with postgres() as database, site_of(home, database, start=month_ago) as (airflow, cloud, specs):
         found = Site(airflow, cloud, specs)
         network = f"/subscriptions/{cloud.subscription}/resourceGroups/golden/providers/Microsoft.Network"
         subnet = f"{network}/virtualNetworks/golden-net/subnets/builders"
