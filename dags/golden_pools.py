@@ -159,11 +159,12 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             chain(canary, probe, [bad, remove])
             canary >> bad
 
-        replicate = ReplicateVersionOperator(
-            task_id="replicate",
-            trigger_rule=TriggerRule.NONE_FAILED,
-            doc_md="The version gets to the spec's other regions while the pool moves; a failed region is asked again.",
-        )
+        if publish:  # the regions of other people's versions are theirs to choose
+            probe >> ReplicateVersionOperator(
+                task_id="replicate",
+                trigger_rule=TriggerRule.NONE_FAILED,
+                doc_md="To the spec's other regions while the pool moves; a region that failed is asked again.",
+            )
 
         with TaskGroup("pool", tooltip="Image version to nodes"):
             refresh = RefreshPoolOperator(
@@ -252,7 +253,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             chain(restore, regrow, report)
 
         (publish or preflight) >> canary
-        probe >> [replicate, refresh]
+        probe >> refresh
     return dag
 
 

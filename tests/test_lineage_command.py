@@ -135,6 +135,15 @@ def test_the_docs_show_the_picture_that_the_command_draws(ask: Ask, tmp_path: Pa
     assert alike(file.read_text(encoding="utf-8")) == alike(PICTURE.read_text(encoding="utf-8"))
 
 
+def test_an_airflow_that_does_not_start_is_told_as_what_it_is(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "plugins"), "AIRFLOW_HOME": "not/absolute"}
+    command = [sys.executable, "-m", "golden_pools", "lineage", "from_pool", "small"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Airflow, which knows the connections, does not start here" in done.stderr
+    assert "Cannot use relative path" in done.stderr
+
+
 def test_it_runs_from_a_checkout_with_a_connection_of_the_environment(nights: Nights, tmp_path: Path) -> None:
     environment = {
         "PATH": os.environ["PATH"],

@@ -77,7 +77,23 @@ _HELP = {
 }
 
 
+def _start_airflow() -> None:
+    """Let Airflow read its settings, before anything that would take its failure for one of its own.
+
+    :raises GoldenPoolsError: it does not start
+    """
+    try:
+        import airflow.settings  # noqa: F401
+    except Exception as error:
+        raise GoldenPoolsError(
+            f"Airflow, which knows the connections, does not start here: {type(error).__name__}: {error}",
+            advice="run this in the environment of the Airflow whose connections it is to use; AIRFLOW_HOME has to be "
+            "an absolute path",
+        ) from error
+
+
 def _line(options: argparse.Namespace) -> Line:
+    _start_airflow()
     from golden_pools.hooks.lineage import look
 
     question = options.question

@@ -15,7 +15,7 @@ from golden_pools.hooks.passports import PassportStore
 from golden_pools.operators.passport import RecordPassportOperator
 from golden_pools.rules.passport import Became, Passport, passport_schema
 from golden_pools.spec.image import Passports
-from golden_pools.spec.model import PoolSpec
+from golden_pools.spec.model import PoolSpec, Strategy
 from jsonschema import Draft202012Validator
 
 from include.airflow_settings import ROOT
@@ -150,6 +150,20 @@ def test_a_pool_that_moves_closes_its_use_of_the_former_version(nights: Nights, 
     assert old.pools[0].until == new.pools[0].since == old.when
     assert old.pools[0].image_after == second.run.plan.version_id
     assert new.pools[0].image_before == first.run.plan.version_id
+
+
+def test_the_pool_of_a_former_version_beside_the_new_one_is_not_on_it_any_more(
+    nights: Nights, place: Passports
+) -> None:
+    spec = kept(nights, place, golden_vm={"capture": "running"})
+    spec = spec.model_copy(update={"refresh": spec.refresh.model_copy(update={"strategy": Strategy.BLUE_GREEN})})
+    first = nights.night(spec)
+    nights.cloud.advance(hours=24)
+    second = nights.night(spec, run_id="manual__2", force_rebuild=True)
+    assert second.succeeded, second.errors
+    old, new = (document(place, night.run.plan.version_id) for night in (first, second))
+    assert old.pools[0].name != new.pools[0].name
+    assert (old.became, old.pools[0].until) == (Became.SUPERSEDED, new.pools[0].since)
 
 
 def test_a_version_that_fails_its_probe_is_bad_with_the_reason(nights: Nights, place: Passports) -> None:

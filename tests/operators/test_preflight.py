@@ -161,6 +161,7 @@ def test_plan_only_says_what_the_run_would_do(dry: Run, capsys: pytest.CaptureFi
         "managed_image",
         *["publish"] * 2,
         *["canary"] * 2,
+        "replicate",
         "refresh",
         "resize",
         "record",

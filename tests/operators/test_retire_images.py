@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -48,8 +48,13 @@ def number(days: float) -> str:
     return f"1.0.{10_000 - int(days)}"
 
 
-def long_ago(days: list[float], pools: dict[str, str], **version: Any) -> World:
-    """Return the sample world with a good build of each age, and pools on images."""
+def long_ago(
+    days: list[float], pools: dict[str, str], *, change: Callable[[dict[str, Any]], None] | None = None, **version: Any
+) -> World:
+    """Return the sample world with a good build of each age, and pools on images.
+
+    :param change: edits the world's file before it is read
+    """
     content = yaml.safe_load(SAMPLE_WORLD.read_text(encoding="utf-8"))
     disk = f"{GROUP}/golden/providers/Microsoft.Compute/disks/golden-vm-os"
     content["compute"]["snapshots"] = [
@@ -88,6 +93,8 @@ def long_ago(days: list[float], pools: dict[str, str], **version: Any) -> World:
         }
         for name, image in pools.items()
     ]
+    if change:
+        change(content)
     return World(WorldFile.model_validate(content), clock=Clock(speed=0, start=STAMP))
 
 

@@ -187,3 +187,26 @@ def test_a_clone_is_said_to_come_and_go() -> None:
 def test_a_generalized_vm_is_said_to_be_captured_as_it_is() -> None:
     run = from_source(generalized_vm={"resource_group": "golden", "name": "build-vm"})
     assert of_image(run) == [("managed_image", "create, from a test"), ("publish", f"create, {PUBLISHED}")]
+
+
+def replicating(run: RunPlan, image: ImageVersion | None = None) -> list[str]:
+    seen = observations(image_version=image)
+    return [action.does for action in intentions(run, seen) if action.stage in ("publish", "replicate")]
+
+
+def test_a_new_version_gets_to_the_other_regions_after_the_canary() -> None:
+    regions = {"target_regions": [{"name": "North Europe"}, {"name": "uksouth", "replicas": 3}]}
+    whole = plan(image=regions)
+    here = whole.model_copy(update={"regions": {f"{whole.pool_id.rpartition('/pools/')[0]}".lower(): "uksouth"}})
+    assert replicating(here)[-2:] == [
+        "create, replicas: 1 in westeurope, 3 in uksouth",
+        "have replicas: 1 in northeurope",
+    ]
+    assert [action.stage for action in intentions(here, observations())].index("replicate") > 0
+
+
+def test_a_version_that_is_there_gets_what_it_lacks_of_the_spec() -> None:
+    run = plan(version=VERSION_ID, image={"target_regions": [{"name": "northeurope", "replicas": 2}]})
+    assert replicating(run, version(tags=run.tags)) == ["have replicas: 2 in northeurope"]
+    assert replicating(run, version(tags=run.tags, target_regions={"westeurope": 1, "northeurope": 5})) == []
+    assert replicating(run, version()) == [], "somebody else's"

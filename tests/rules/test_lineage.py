@@ -280,6 +280,14 @@ def test_a_pool_that_takes_what_is_latest_is_named() -> None:
     assert any("names a definition" in gap for gap in gaps)
 
 
+def test_azure_does_not_keep_the_case_of_ids() -> None:
+    there = azure()
+    shouting = tuple(replace(one, source_id=str(one.source_id).upper()) for one in there.versions)
+    silent = tuple(replace(one, tags=tags("run-0")) for one in there.snapshots)
+    line = from_version(azure(versions=tuple(replace(one, tags={}) for one in shouting), snapshots=silent), NEW)
+    assert [kind.partition(":")[0] for kind in names(line)] == [kind.partition(":")[0] for kind in WHOLE]
+
+
 def test_a_spec_means_the_pool_that_it_stands_for_now() -> None:
     pools = (pool(OLD, "small-a", alias="small", role="former"), pool(NEW, "small-b", alias="small", role="current"))
     line = from_pool(azure(pools=pools), "small")
@@ -307,6 +315,7 @@ def test_a_spec_whose_pool_is_not_there_yet_is_told_so() -> None:
     with pytest.raises(UnknownNameError, match="The spec small has no pool") as unknown:
         from_pool(azure(pools=(), unknown=("Could not list the pools",)), "small")
     assert "Could not list the pools" in str(unknown.value)
+    assert unknown.value.advice == "mend the look-ups that failed"
 
 
 def test_a_name_that_several_go_by_is_answered_with_their_ids() -> None:

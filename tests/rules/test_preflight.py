@@ -111,6 +111,9 @@ def cloned(vm_size: str = "Standard_D2s_v5", subscription: str = SUBSCRIPTION) -
 CLONED = plan(golden_vm=cloned())
 BLUE_GREEN = plan(refresh={"strategy": "blue_green"})
 SPOT = plan(pool={"targets": {"spot": 5}})
+FAR = f"/subscriptions/{SUBSCRIPTION}/resourcegroups/batch/providers/microsoft.batch/batchaccounts/far"
+ELSEWHERE = BUILD.model_copy(update={"nodes_elsewhere": {FAR: 5}, "regions": {FAR: "uksouth"}})
+ELSEWHERE_EXISTING = EXISTING.model_copy(update={"nodes_elsewhere": {FAR: 5}, "regions": {FAR: "uksouth"}})
 LEGACY_LARGE = plan(image=DIRECT, pool={"targets": {"dedicated": 2001}})
 SOURCE_ID = f"{COMPUTE}/images/golden-20261121T041500"
 AWAY = f"/subscriptions/{OTHER_SUBSCRIPTION}/resourceGroups/x/providers/Microsoft.Compute/disks/data-0"
@@ -340,6 +343,45 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
         "westeurope Replicating",
     ),
     ("version-ready", EXISTING, on_version(regions=()), ERROR, "replication: none"),
+    (
+        "version-ready",
+        EXISTING,
+        on_version(
+            provisioning_state="Updating",
+            regions=(RegionReplication(region="westeurope", state="Replicating", progress_percent=40),),
+        ),
+        ERROR,
+        "westeurope Replicating",
+    ),
+    ("pools-elsewhere", ELSEWHERE, observations(), WARNING, "pools of account far use the image in uksouth"),
+    (
+        "pools-elsewhere",
+        ELSEWHERE_EXISTING,
+        on_version(tags=BUILD.tags),
+        WARNING,
+        "in uksouth, but it goes to westeurope",
+    ),
+    (
+        "replica-limit",
+        plan(image={"target_regions": [{"name": "northeurope", "replicas": 60}], "replicas": 41}),
+        observations(),
+        WARNING,
+        "101 replicas of one version: 41 in westeurope, 60 in northeurope",
+    ),
+    (
+        "replica-limit",
+        BUILD.model_copy(update={"nodes_elsewhere": {FAR: 30_000}}),
+        observations(),
+        WARNING,
+        "101 in westeurope",
+    ),
+    (
+        "replica-limit",
+        EXISTING,
+        on_version(target_regions={"westeurope": 50, "uksouth": 51}),
+        WARNING,
+        "101 replicas of one version",
+    ),
     ("version-verdict", EXISTING, on_version(tags=BAD), ERROR, "is marked bad: canary: no GPU"),
     (
         "version-verdict",
@@ -546,6 +588,27 @@ def test_check_passes_where_all_is_well(check: str) -> None:
     ("check", "run", "seen"),
     [
         ("os-disk-size", BUILD, os_disk(size_gib=1023)),
+        (
+            "version-ready",
+            EXISTING,
+            on_version(
+                provisioning_state="Updating",
+                regions=(
+                    RegionReplication(region="westeurope", state="Completed", progress_percent=100),
+                    RegionReplication(region="uksouth", state="Replicating", progress_percent=5),
+                ),
+            ),
+        ),
+        ("pools-elsewhere", ELSEWHERE_EXISTING, on_version(target_regions={"westeurope": 1, "uksouth": 1})),
+        (
+            "pools-elsewhere",
+            plan(version=VERSION_ID, image={"target_regions": [{"name": "UK South"}]}).model_copy(
+                update={"nodes_elsewhere": {FAR: 5}, "regions": {FAR: "uksouth"}}
+            ),
+            on_version(tags=BUILD.tags),
+        ),
+        ("pools-elsewhere", BUILD.model_copy(update={"nodes_elsewhere": {FAR: 5}}), observations()),
+        ("replica-limit", plan(image={"replicas": 100}), observations()),
         ("data-disk-size", BUILD, vm(data_disks=(disk(lun=0, size_gib=1024),))),
         ("image-size", BUILD, vm(os_disk=disk(size_gib=1024), data_disks=(disk(lun=0, size_gib=1024),))),
         ("task-slots", plan(pool={"task_slots_per_node": 8}), observations()),

@@ -87,7 +87,7 @@ class PublishImageVersionOperator(ImageStageOperator, RegionsStageOperator):
 
     def _make_version(self, context: Context, hook: ComputeHook, plan: RunPlan, failed: ImageVersion | None) -> None:
         """Make it, or make it again where it failed; regions that it was in stay among its targets."""
-        replicas = {**(failed.target_regions if failed else {}), **first_replicas(plan)}
+        replicas = {**(failed.target_regions if failed else {}), **first_replicas(plan, plan.system.location)}
         origin = version_origin(
             plan,
             snapshots=pulled(context, self.snapshot_task_id),
@@ -121,7 +121,9 @@ class PublishImageVersionOperator(ImageStageOperator, RegionsStageOperator):
                 version = hook.image_version(plan.version_id)
             if version is None or _is_to_be_made(version):
                 self.raise_failure(context, event)
-        self.bring_to(context, plan, lambda _: first_replicas(plan), event, until=plan.pool_region)
+        self.bring_to(
+            context, plan, lambda _: first_replicas(plan, plan.system.location), event, until=plan.pool_region
+        )
         return self.published(context, plan)
 
     def published(self, context: Context, plan: RunPlan) -> dict[str, Any]:

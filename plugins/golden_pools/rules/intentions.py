@@ -11,6 +11,7 @@ from golden_pools.rules.family import Role, current_pool, role_of
 from golden_pools.rules.plan import ImageVerdict, RunPlan, is_marked
 from golden_pools.rules.preflight import Observations
 from golden_pools.rules.refresh import Seen, Step, StepKind, needs_empty_pool, refresh_step
+from golden_pools.rules.replication import added_replicas, first_replicas
 from golden_pools.rules.resize import at_target
 from golden_pools.rules.source import Road, System, road_for
 from golden_pools.spec.image import Publish
@@ -48,12 +49,11 @@ def intentions(plan: RunPlan, seen: Observations) -> list[Action]:
     Nobody has looked at jobs: which of them move, or keep a pool from being deleted, is known only when it is done.
     """
     actions = list(_image(plan, seen)) if plan.builds_image else []
-    return [*actions, *_canary(plan, seen), *_pool(plan, seen), *_record(plan, seen)]
+    return [*actions, *_canary(plan, seen), *_replicate(plan, seen), *_pool(plan, seen), *_record(plan, seen)]
 
 
 def _image(plan: RunPlan, seen: Observations) -> Iterator[Action]:
-    vm = seen.golden_vm
-    system = System.of_vm(vm) if vm else plan.source.system if plan.source else None
+    vm, system = seen.golden_vm, _captured(plan, seen)
     if system is None:
         return
     made_from = plan.source.reason if plan.source else ""
@@ -73,11 +73,17 @@ def _image(plan: RunPlan, seen: Observations) -> Iterator[Action]:
         features = ", ".join(f"{name} {value}" for name, value in system.features.items())
         does = f"create: {system.os_type}, generation {system.generation}, generalized, {features}"
         yield Action("publish", does, plan.definition_id)
-    replicas = ", ".join(f"{count} in {region}" for region, count in plan.replicas(system.location).items())
+    replicas = _counts(first_replicas(plan, system.location))
     source = f", from {made_from}" if made_from else ""
     yield Action("publish", f"create{source}, replicas: {replicas}", plan.version_id)
     if plan.spec.golden_vm is not None and plan.golden_vm.generalize is Generalize.CLONE:
         yield Action("remove_clone", "delete, with its disks and network card", plan.clone_id)
+
+
+def _captured(plan: RunPlan, seen: Observations) -> System | None:
+    if seen.golden_vm is not None:
+        return System.of_vm(seen.golden_vm)
+    return plan.source.system if plan.source else None
 
 
 def _snapshots(plan: RunPlan, vm: GoldenVm) -> Iterator[Action]:
@@ -97,6 +103,23 @@ def _canary(plan: RunPlan, seen: Observations) -> Iterator[Action]:
     pool = plan.id_of_pool(plan.canary_name)
     yield Action("canary", f"create with one node on {plan.image_id}, run the probes there", pool)
     yield Action("canary", "delete", pool)
+
+
+def _replicate(plan: RunPlan, seen: Observations) -> Iterator[Action]:
+    if plan.builds_image:
+        system = _captured(plan, seen)
+        if system is None or not plan.is_versioned:
+            return
+        first = first_replicas(plan, system.location)
+        added = {region: n for region, n in plan.replicas(system.location).items() if region not in first}
+    else:
+        added = added_replicas(plan, seen.image_version) if seen.image_version else {}
+    if added:
+        yield Action("replicate", f"have replicas: {_counts(added)}", plan.version_id)
+
+
+def _counts(replicas: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} in {region}" for region, count in replicas.items())
 
 
 def _pool(plan: RunPlan, seen: Observations) -> Iterator[Action]:

@@ -88,12 +88,19 @@ def is_of_the_spec(spec: PoolSpec, version_id: str) -> bool:
     return makes_versions and version_id.casefold().startswith(f"{definition_id(spec)}/versions/".casefold())
 
 
-def first_replicas(plan: RunPlan) -> dict[str, int]:
+def added_replicas(plan: RunPlan, version: ImageVersion) -> dict[str, int]:
+    """Return the replicas by region that the spec wants of a version, where it has fewer."""
+    wanted = wanted_replicas(plan, version)
+    return {region: count for region, count in wanted.items() if version.target_regions.get(region, 0) < count}
+
+
+def first_replicas(plan: RunPlan, home: str) -> dict[str, int]:
     """Return the replicas that a new version begins with: those that the pool itself waits for.
 
     Azure may call a version ``Succeeded`` only when its last region has it, so the others are added later.
+
+    :param home: normalised region of the source
     """
-    home = plan.system.location
     return {
         region: count
         for region, count in plan.replicas(home).items()

@@ -72,5 +72,5 @@ def _pool_named(chart: Chart, seen: Seen, text: str) -> Station:
             f"The spec {text} has no pool, as far as passports and Azure tell",
             resource=f"{account_id(spec)}/pools/{text}",
             answer=in_short(seen.unknown),
-            advice="let its DAG run first, or mend the look-ups that failed",
+            advice="mend the look-ups that failed" if seen.unknown else "let its DAG run first: it makes the pool",
         ) from None

@@ -121,16 +121,6 @@ def disk_controller(case: Case) -> Iterator[Finding]:
         )
 
 
-@check(needs=(Lookup.ACCOUNT,), building=True)
-def planned_replicas(case: Case) -> Iterator[Finding]:
-    """Does the Batch region get one replica per 300 nodes?"""
-    if case.captured is None or not case.to_gallery:
-        return
-    planned = case.plan.replicas(case.captured.location).get(case.account.location)
-    if planned is not None:
-        yield from _few_replicas(case, planned, case.az.account("location"))
-
-
 @check(reads=(Lookup.IMAGE_VERSION,))
 def version_exists(case: Case) -> Iterator[Finding]:
     """Does the version exist that the run was given?"""
@@ -144,9 +134,9 @@ def version_exists(case: Case) -> Iterator[Finding]:
 
 @check(needs=(Lookup.IMAGE_VERSION, Lookup.ACCOUNT))
 def version_ready(case: Case) -> Iterator[Finding]:
-    """Is the given version complete, and replicated in the Batch region?"""
+    """Is the given version complete, or updated elsewhere, and replicated in the Batch region?"""
     version, region = case.version, case.account.location
-    if version.provisioning_state != "Succeeded":
+    if version.provisioning_state not in ("Succeeded", "Updating"):
         yield case.error(
             f"version {version.name} has provisioning state {version.provisioning_state}",
             "wait until it is Succeeded, or give the run another version",
@@ -174,24 +164,6 @@ def version_verdict(case: Case) -> Iterator[Finding]:
             seen,
             "give the run another version, or trigger it with force: the canary then tries this one again",
             case.az.version("tags"),
-        )
-
-
-@check(needs=(Lookup.IMAGE_VERSION, Lookup.ACCOUNT))
-def version_replicas(case: Case) -> Iterator[Finding]:
-    """Has the given version one replica per 300 nodes in the Batch region?"""
-    replicas = case.version.target_regions.get(case.account.location)
-    if replicas is not None:
-        yield from _few_replicas(case, replicas, case.az.version("publishingProfile.targetRegions"))
-
-
-def _few_replicas(case: Case, replicas: int, az: str) -> Iterator[Finding]:
-    needed = case.plan.largest.replicas
-    if replicas < needed:
-        yield case.warning(
-            f"{replicas} replica(s) in {case.account.location} for {case.plan.largest.total} nodes",
-            f"set replicas to auto or to {needed}: with fewer, many nodes starting at a time wait or fail",
-            az,
         )
 
 
