@@ -241,10 +241,11 @@ def test_retention_reports_what_may_go(site: Site, story: Story) -> None:
     assert site.airflow.wait("retire_images", run) == "success", site.airflow.task_states("retire_images", run)
     first = story.packed[1].source["version_id"]
     (item,) = event_of(site, "golden-pools/retention", run)["items"]
-    assert (item["action"], item["kind"], item["id"].casefold()) == ("retire", "version", first.casefold())
+    assert (item["action"], item["kind"], item["id"].casefold()) == ("retire", "image version", first.casefold())
     log = site.airflow.log("retire_images", run, "report")
-    assert re.search(rf"retire +version +.*{first.rpartition('/')[2]}", log), log
-    assert re.search(r"spec +keep +restore +retire", log), log
+    number = re.escape(first.rpartition("/")[2])
+    assert re.search(rf"^retire +image version +\S*{number} +{PACKED} .*newer ones are good", log, re.MULTILINE), log
+    assert re.search(rf"^{PACKED} +\d+ +0 +1 +0 +0 ", log, re.MULTILINE), log
 
 
 def test_the_watch_tells_what_has_drifted(site: Site, story: Story) -> None:
