@@ -81,12 +81,8 @@ _HELP = {
 
 
 def _number(text: str) -> int:
-    """Return a number of things.
-
-    :raises ValueError: it is none
-    """
     if not text.isdecimal():
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text} is not a number of things, 0 or more")
     return int(text)
 
 
