@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
+from types import MappingProxyType
 
 from airflow.sdk import (
     DAG,
+    Asset,
+    AssetAny,
+    AssetOrTimeSchedule,
     BaseOperator,
     CronTriggerTimetable,
     Param,
@@ -19,12 +24,13 @@ from airflow.sdk import (
     chain,
     get_parsing_context,
 )
-from golden_pools.assets import image_asset, pool_asset
+from golden_pools.assets import followed_assets, image_asset, pool_asset
 from golden_pools.forms import node_counts
 from golden_pools.operators.announce import AnnounceImageOperator
 from golden_pools.operators.base import PLAN_TASK_ID, PREFLIGHT_TASK_ID, SOURCE_TASK_ID
 from golden_pools.operators.canary import CanaryPoolOperator, MarkImageOperator, RemoveCanaryOperator
 from golden_pools.operators.clone import CloneVmOperator, GeneralizeCloneOperator, RemoveCloneOperator
+from golden_pools.operators.follow import WaveOperator
 from golden_pools.operators.gallery import PublishImageVersionOperator
 from golden_pools.operators.golden_vm import StartGoldenVmOperator, StopGoldenVmOperator
 from golden_pools.operators.image import CreateManagedImageOperator
@@ -36,6 +42,7 @@ from golden_pools.operators.probe import ProbeOperator
 from golden_pools.operators.refresh import RefreshPoolOperator
 from golden_pools.operators.replicate import ReplicateVersionOperator
 from golden_pools.operators.resize import ResizePoolOperator
+from golden_pools.operators.restore_point import RemoveRestorePointOperator, RestorePointOperator
 from golden_pools.operators.retirement import TriggerRetirementOperator
 from golden_pools.operators.rollback import ReportRollbackOperator, RestorePoolOperator
 from golden_pools.operators.snapshots import SnapshotGoldenVmOperator
@@ -43,9 +50,9 @@ from golden_pools.operators.source import ResolveSourceOperator
 from golden_pools.operators.switch import SwitchPoolOperator
 from golden_pools.retries import DEFAULT_ARGS
 from golden_pools.rules.plan import REFRESH_DAG_PREFIX, refresh_dag_id
-from golden_pools.spec.loader import load_one, load_pools
+from golden_pools.spec.loader import load_pools, load_with_followed
 from golden_pools.spec.model import PoolSpec, Strategy
-from golden_pools.spec.source import Generalize
+from golden_pools.spec.source import Capture, Generalize
 
 
 def trigger_form(spec: PoolSpec) -> dict[str, Param]:
@@ -85,6 +92,22 @@ def trigger_form(spec: PoolSpec) -> dict[str, Param]:
     }
 
 
+def schedule_of(
+    spec: PoolSpec, others: Mapping[str, Asset]
+) -> CronTriggerTimetable | AssetOrTimeSchedule | AssetAny | None:
+    """Return the schedule: a time, and for a follower every event of the image or of the pools that go first.
+
+    An event only says when to look; Airflow keeps events of long ago, so it must not wait for one of each.
+    """
+    time = nightly(spec)
+    if not others:
+        return time
+    follow = spec.image.source.follow
+    assert follow is not None
+    events = AssetAny(*(others[name] for name in follow.after or (follow.pool,)))
+    return AssetOrTimeSchedule(timetable=time, assets=events) if time else events
+
+
 def nightly(spec: PoolSpec) -> CronTriggerTimetable | None:
     """Return the schedule in the spec's timezone; a new DAG that is switched on at noon waits for the next night.
 
@@ -100,18 +123,23 @@ def source_in_words(spec: PoolSpec) -> str:
     """Return where the spec's image comes from."""
     if spec.golden_vm is not None:
         return f"golden VM {spec.golden_vm.name}"
+    if spec.image.source.follow is not None:
+        return f"the image of {spec.image.source.follow.pool}"
     return str(spec.image.source.kind).replace("_", " ")
 
 
-def pool_dag(pool: str, spec: PoolSpec) -> DAG:
-    """Return the DAG of one pool."""
-    image, batch = image_asset(spec), spec.pool
+def pool_dag(pool: str, spec: PoolSpec, specs: Mapping[str, PoolSpec] = MappingProxyType({})) -> DAG:
+    """Return the DAG of one pool.
+
+    :param specs: of a follower: those of the pools that it follows or waits for, by name; there may be more
+    """
+    image, batch, others = image_asset(spec, specs), spec.pool, followed_assets(spec, specs)
     with DAG(
         dag_id=refresh_dag_id(pool),
         dag_display_name=pool,
         description=f"{source_in_words(spec)} -> image -> Batch pool {batch.account}/{pool}",
         doc_md=DOC.format(pool=pool, source=source_in_words(spec), account=batch.account),
-        schedule=nightly(spec),
+        schedule=schedule_of(spec, others),
         catchup=False,
         max_active_runs=1,
         params=trigger_form(spec),
@@ -122,7 +150,8 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
         source = ResolveSourceOperator(
             task_id=SOURCE_TASK_ID,
             image=image,
-            inlets=[image],
+            history_of=others,
+            inlets=[image, *others.values()],
             doc_md="What the image is made from, and whether this run makes one. Reads only.",
         )
         preflight = PreflightOperator(
@@ -134,6 +163,15 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
 
         chain(plan, source, preflight)
         publish = image_group(spec, preflight) if spec.image.source.kind.makes_images else None
+        before_canary = publish or preflight
+        if others:
+            before_canary = WaveOperator(
+                task_id="wave",
+                history_of=others,
+                inlets=list(others.values()),
+                doc_md="Waits for the pause, and for the pool's region; then the version must still be good.",
+            )
+            preflight >> before_canary
 
         with TaskGroup("canary", tooltip="One node of the version, before the pool moves"):
             canary = CanaryPoolOperator(
@@ -252,7 +290,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
             chain(pool_stages, mark)
             chain(restore, regrow, report)
 
-        (publish or preflight) >> canary
+        before_canary >> canary
         probe >> refresh
     return dag
 
@@ -260,7 +298,7 @@ def pool_dag(pool: str, spec: PoolSpec) -> DAG:
 def image_group(spec: PoolSpec, before: BaseOperator) -> BaseOperator:
     """Add what the spec's source needs to become an image version, after the task ``before``; returns its last task."""
     with TaskGroup("image", tooltip=f"{source_in_words(spec)} to image version"):
-        snapshot = snapshot_stages(before) if spec.golden_vm else None
+        snapshot = snapshot_stages(spec.golden_vm.capture, before) if spec.golden_vm else None
         captured, clone = snapshot or before, None
         if snapshot and spec.golden_vm and spec.golden_vm.generalize is Generalize.CLONE:
             captured = clone = clone_stages(snapshot)
@@ -301,10 +339,21 @@ def clone_stages(snapshot: BaseOperator) -> BaseOperator:
     return generalize
 
 
-def snapshot_stages(before: BaseOperator) -> BaseOperator:
+def snapshot_stages(capture: Capture, before: BaseOperator) -> BaseOperator:
     """Add the copying of the golden VM's disks; returns the task whose XCom is the snapshot set."""
+    copy = partial(SnapshotGoldenVmOperator, task_id="snapshot", doc_md="OS disk and all data disks: one unit.")
+    if capture is Capture.RESTORE_POINT:
+        point = RestorePointOperator(
+            task_id="restore_point", doc_md="All disks of the running VM at one moment, and a disk of each."
+        )
+        snapshot = copy()
+        remove = RemoveRestorePointOperator(
+            task_id="remove_restore_point", doc_md="Whatever happened: restore point and disks of it go."
+        ).as_teardown(on_failure_fail_dagrun=False)
+        chain(before, point, snapshot, remove)
+        return snapshot
     stop = StopGoldenVmOperator(task_id="stop_golden_vm", doc_md="Only with `capture: deallocated` or `stopped`.")
-    snapshot = SnapshotGoldenVmOperator(task_id="snapshot", doc_md="OS disk and all data disks, side by side.")
+    snapshot = copy()
     start = StartGoldenVmOperator(
         task_id="start_golden_vm",
         stop_task_id=stop.task_id,
@@ -330,14 +379,17 @@ way back by hand.
 """
 
 
-def specs_to_build() -> Mapping[str, PoolSpec]:
-    """Return all good specs, or, at a task's start, the one of that task's DAG: reading the others would be waste."""
+def build_dags() -> None:
+    """Build the DAGs of all good specs, or, at a task's start, that task's alone: reading the others would be waste."""
     own_dag = get_parsing_context().dag_id
     if own_dag is None:
-        return load_pools().specs
+        specs = load_pools().specs
+        for pool, spec in specs.items():
+            pool_dag(pool, spec, specs)
+        return
     pool = own_dag.removeprefix(REFRESH_DAG_PREFIX)
-    return {pool: load_one(pool)}
+    followed = load_with_followed(pool)
+    pool_dag(pool, followed[pool], followed)
 
 
-for name, pool_spec in specs_to_build().items():
-    pool_dag(name, pool_spec)
+build_dags()

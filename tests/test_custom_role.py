@@ -62,8 +62,9 @@ def test_the_golden_vm_is_never_generalized(role: dict[str, Any]) -> None:
     assert "Microsoft.Compute/virtualMachines/write" not in role["Actions"]
 
 
-def test_vms_are_generalized_in_the_images_resource_group_alone() -> None:
-    """Pitfall 18: the golden VM lies elsewhere, so no run can flag or delete it."""
-    clone = json.loads((ROOT / "docs" / "custom-role-clone.json").read_text(encoding="utf-8"))
-    assert clone["AssignableScopes"] == ["/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/images"]
-    assert [action for action in clone["Actions"] if not ACTION.fullmatch(action)] == []
+@pytest.mark.parametrize("name", ["clone", "restore-point"])
+def test_what_is_thrown_away_is_in_the_images_resource_group_alone(name: str) -> None:
+    """Pitfall 18: the golden VM lies elsewhere, so no run can flag or delete it, or its disks."""
+    role = json.loads((ROOT / "docs" / f"custom-role-{name}.json").read_text(encoding="utf-8"))
+    assert role["AssignableScopes"] == ["/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/images"]
+    assert [action for action in role["Actions"] if not ACTION.fullmatch(action)] == []

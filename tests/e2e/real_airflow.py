@@ -112,18 +112,23 @@ class RealAirflow:
             lambda: f"{dag_id} {run_id} has not ended: {self.task_states(dag_id, run_id)}",
         )
 
-    def scheduled_runs(self, dag_id: str) -> list[str]:
-        """Ids of the runs of a DAG that the scheduler has made, the oldest first."""
-        runs = self.get(f"dags/{dag_id}/dagRuns", run_type="scheduled", order_by="run_after")["dag_runs"]
+    def scheduled_runs(self, dag_id: str, *, by: str = "scheduled") -> list[str]:
+        """Ids of the runs of a DAG that the scheduler has made, the oldest first.
+
+        :param by: ``scheduled`` for those by time, ``asset_triggered`` for those by events
+        """
+        runs = self.get(f"dags/{dag_id}/dagRuns", run_type=by, order_by="run_after")["dag_runs"]
         return [str(run["dag_run_id"]) for run in runs]
 
-    def wait_for_scheduled_runs(self, dag_id: str, number: int, *, timeout_seconds: float = 240) -> list[str]:
+    def wait_for_scheduled_runs(
+        self, dag_id: str, number: int, *, by: str = "scheduled", timeout_seconds: float = 240
+    ) -> list[str]:
         """Wait until the scheduler has made so many runs of a DAG; the result is their ids."""
         runs = _wait_for(
-            lambda: self.scheduled_runs(dag_id),
+            lambda: self.scheduled_runs(dag_id, by=by),
             lambda found: len(found) >= number,
             timeout_seconds,
-            lambda: f"{dag_id} has fewer than {number} scheduled runs",
+            lambda: f"{dag_id} has fewer than {number} {by} runs",
         )
         return runs[:number]
 

@@ -20,6 +20,8 @@ from tests.rules.test_packer import build, manifest
 pytestmark = [pytest.mark.e2e, pytest.mark.services]
 
 CLONED, FROM_VHD, PACKED, WEARY = "cloned", "from-vhd", "packed", "weary"
+PREVIEW, FARM = "preview", "farm"
+"""Pools that take the image of ``from-vhd``, the second a minute after the first."""
 PATIENCE_SECONDS = 400
 EVERY_MINUTE = {"cron": "* * * * *", "timezone": "UTC"}
 
@@ -51,6 +53,15 @@ class Site:
             spec[part] = {**(spec.get(part) or {}), **fields}
         (self.specs / f"{pool}.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
 
+    def write_follower(self, pool: str, **follow: Any) -> None:
+        """Write the spec of a pool that takes the image of ``from-vhd``."""
+        self.write(pool)
+        path = self.specs / f"{pool}.yaml"
+        spec = yaml.safe_load(path.read_text(encoding="utf-8"))
+        del spec["golden_vm"]
+        spec["image"] = {"source": {"follow": {"pool": FROM_VHD, **follow}}}
+        path.write_text(yaml.safe_dump(spec), encoding="utf-8")
+
     def begin(self, pool: str, **conf: Any) -> str:
         """Trigger a run of a pool's DAG."""
         return self.airflow.trigger(dag_of(pool), conf)
@@ -61,6 +72,11 @@ class Site:
         state = self.airflow.wait(dag_id, run, timeout_seconds=PATIENCE_SECONDS)
         found = self.airflow.xcom(dag_id, run, "source") if state == "success" else {}
         return Night(run, state, self.airflow.task_states(dag_id, run), found)
+
+    def end_of_event(self, pool: str) -> Night:
+        """Wait for the end of the run that an event starts."""
+        (run,) = self.airflow.wait_for_scheduled_runs(dag_of(pool), 1, by="asset_triggered")
+        return self.end(pool, run)
 
     def log(self, pool: str, night: Night, task_id: str) -> str:
         """Return the log of a task."""
@@ -104,6 +120,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             canary={"enabled": True},
         )
         found.write(FROM_VHD, source={"vhd": VHD})
+        found.write_follower(PREVIEW)
+        found.write_follower(FARM, after=[PREVIEW], pause_minutes=1)
         packers = home / "packer-manifest.json"
         packers.write_text(manifest(build(cloud.make_managed_image("packer-1"))), encoding="utf-8")
         found.write(
@@ -125,6 +143,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 class Story:
     """What came of all nights.
 
+    :param preview: what the event of the image of ``from-vhd`` has started
+    :param farm: what the event of the pool ``preview`` has started
     :param packed: nights of Packer's pool: the first, one where nothing changed, one with ``force_rebuild``
     :param scheduled: the first three nights of the weary pool
     :param by_hand: the run of the weary pool that somebody triggers once its builds no longer fail
@@ -133,6 +153,8 @@ class Story:
 
     cloned: Night
     from_vhd: Night
+    preview: Night
+    farm: Night
     packed: tuple[Night, Night, Night]
     scheduled: list[Night]
     by_hand: Night
@@ -143,8 +165,9 @@ class Story:
 def story(site: Site) -> Story:
     """Let all nights go on side by side."""
     airflow, weary = site.airflow, dag_of(WEARY)
-    airflow.wait_for_dag(weary)
-    airflow.unpause(weary)
+    for pool in (WEARY, PREVIEW, FARM):
+        airflow.wait_for_dag(dag_of(pool))
+        airflow.unpause(dag_of(pool))
     first, cloned, from_vhd = (site.begin(pool) for pool in (PACKED, CLONED, FROM_VHD))
     packed = site.end(PACKED, first)
     unchanged = site.begin(PACKED)
@@ -161,6 +184,8 @@ def story(site: Site) -> Story:
     return Story(
         cloned=site.end(CLONED, cloned),
         from_vhd=site.end(FROM_VHD, from_vhd),
+        preview=site.end_of_event(PREVIEW),
+        farm=site.end_of_event(FARM),
         packed=(packed, packed_again, site.end(PACKED, forced)),
         scheduled=stopped,
         by_hand=by_hand,
@@ -190,6 +215,18 @@ def test_a_vhd_becomes_a_version(site: Site, story: Story) -> None:
     assert story.from_vhd.state == "success", story.from_vhd.states
     assert story.from_vhd.image == {"managed_image": "success", "publish": "success"}
     assert len(site.cloud.node_images(FROM_VHD)) == 1
+
+
+def test_a_new_image_goes_through_the_pools_in_waves(site: Site, story: Story) -> None:
+    """Events of Airflow's assets start each of them, and tell them who is on what."""
+    for pool, night in ((PREVIEW, story.preview), (FARM, story.farm)):
+        assert night.state == "success", night.states
+        assert night.states["wave"] == "success"
+        assert night.states["canary.pool"] == "skipped"
+        assert version_of(site, pool) == version_of(site, FROM_VHD)
+    assert "is taken at" not in site.log(PREVIEW, story.preview, "wave")
+    assert "is taken at" in site.log(FARM, story.farm, "wave")
+    assert "preview is on" in site.log(FARM, story.farm, "source")
 
 
 def test_packers_managed_image_becomes_a_version(story: Story) -> None:

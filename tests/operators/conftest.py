@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -344,6 +345,9 @@ class Run:
     :param pushed: what they pushed under other keys, by task and key
     :param keys: keys of the DAG's form
     :param running: DAGs that have a run that is going on
+    :param followed: specs of the pools that the spec follows or waits for
+    :param log: events of assets by name, in order, which survive runs
+    :param clock: tells the time of an event
     :param in_waits: what happens in the waits to come, one for each, before their triggers look
     :param fire: waits until a trigger fires, at most so long
     """
@@ -363,6 +367,9 @@ class Run:
     keys: tuple[str, ...] = PARAMS
     scheduled: bool = False
     running: set[str] = field(default_factory=set)
+    followed: Mapping[str, PoolSpec] = field(default_factory=dict)
+    log: dict[str, list[SimpleNamespace]] = field(default_factory=lambda: defaultdict(list))
+    clock: Callable[[], datetime] = lambda: STAMP
     in_waits: Iterable[Callable[[], object]] = ()
     fire: Callable[[BaseTrigger, timedelta], TriggerEvent] = field(default_factory=lambda: fire)
 
@@ -377,6 +384,7 @@ class Run:
             conf=self.conf,
             params={"plan_only": False, **self.conf},
             keys=self.keys,
+            followed=self.followed,
             scheduled=self.scheduled,
         )
         self.plan = plan
@@ -393,6 +401,7 @@ class Run:
             "ti": TaskInstance(self, task.task_id),
             "task_state_store": self.stores.setdefault(task.task_id, FakeStore()),
             "outlet_events": _OutletEvents(self.events),
+            "inlet_events": _InletEvents(self.log, task),
             "asset_state_store": self.asset_stores,
         }
 
@@ -441,6 +450,9 @@ class Run:
     def _finished(self, task: BaseOperator, result: Any) -> Any:
         if result is not None:
             self.xcoms[task.task_id] = json.loads(json.dumps(result))
+        for asset in task.outlets:
+            event = SimpleNamespace(timestamp=self.clock(), extra=self.events.get(asset.name, {}))
+            self.log[asset.name].append(event)
         return self.xcom(task.task_id)
 
     def do_with_retries(self, task: BaseOperator) -> Any:
@@ -510,6 +522,28 @@ class _OutletEvents:
                 events[asset.name] = json.loads(json.dumps(value))
 
         return Event()
+
+
+class _InletEvents:
+    """Events of the assets that a task reads, asked for as in Airflow: the latest first, and not all."""
+
+    def __init__(self, log: Mapping[str, list[SimpleNamespace]], task: Any) -> None:
+        self._log = log
+        self._names = {asset.name for asset in getattr(task, "inlets", ())}
+        self._found: list[SimpleNamespace] = []
+
+    def __getitem__(self, asset: Any) -> _InletEvents:
+        assert asset.name in self._names, "Airflow knows the events of a task's inlets only"
+        self._found = list(self._log[asset.name])
+        return self
+
+    def ascending(self, *, ascending: bool) -> _InletEvents:
+        assert not ascending
+        self._found.reverse()
+        return self
+
+    def limit(self, number: int) -> list[SimpleNamespace]:
+        return self._found[:number]
 
 
 def just_before(

@@ -423,5 +423,6 @@ def test_two_roles_allow_what_it_does_and_the_second_nothing_else(retention: Ret
         "microsoft.compute/disks/delete",
         "microsoft.network/networkinterfaces/delete",
     }
-    assert needed - roles["custom-role"] == roles["retention-role"] - of_throwaways
+    assert needed - roles["custom-role"] == roles["retention-role"] - roles["custom-role"] - of_throwaways
+    assert needed <= roles["custom-role"] | roles["retention-role"]
     assert of_throwaways <= roles["retention-role"]

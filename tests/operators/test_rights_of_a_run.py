@@ -215,3 +215,18 @@ def test_a_second_role_allows_clones_and_nothing_else(nights: Nights, role: Mapp
 
     assert needed - actions - {action.lower() for action in role["Actions"]} == set()
     assert actions - nights.rights == {"microsoft.network/networkinterfaces/join/action"}
+
+
+def test_a_third_role_allows_restore_points_and_nothing_else(nights: Nights, role: Mapping[str, Any]) -> None:
+    machine = next(one for one in nights.cloud.world.compute.machines if one.rid.name == "golden-vm")
+    os_disk = machine.section.os_disk.model_copy(update={"caching": "ReadOnly"})
+    machine.section = machine.section.model_copy(update={"os_disk": os_disk})
+    assert nights.night("in_place", golden_vm={"capture": "restore_point"}).succeeded
+
+    of_points = json.loads((ROOT / "docs" / "custom-role-restore-point.json").read_text(encoding="utf-8"))
+    actions = {action.lower() for action in of_points["Actions"]}
+    needed = {right for right in nights.rights if "/jobs" not in right}
+    of_disks = "microsoft.compute/restorepointcollections/restorepoints/diskrestorepoints"
+
+    assert needed - actions - {action.lower() for action in role["Actions"]} == set()
+    assert actions - nights.rights == {f"{of_disks}/read", f"{of_disks}/begingetaccess/action"}  # of the disks' source

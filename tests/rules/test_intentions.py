@@ -136,6 +136,8 @@ def of_image(run: RunPlan, **seen: Any) -> list[tuple[str, str]]:
 
 
 STAGES = (
+    "restore_point",
+    "remove_restore_point",
     "stop_golden_vm",
     "start_golden_vm",
     "snapshot",
@@ -169,6 +171,15 @@ def test_a_vm_at_rest_is_said_to_be_left_alone(capture: str, state: PowerState) 
     said = of_image(plan(golden_vm={"capture": capture}), golden_vm=golden_vm(power_state=state))
     assert said[:3] == COPIES
     assert {stage for stage, _ in said} == {"snapshot", "managed_image", "publish"}
+
+
+def test_a_restore_point_is_said_to_come_and_go() -> None:
+    run, running = plan(golden_vm={"capture": "restore_point"}), golden_vm(power_state=PowerState.RUNNING)
+    assert of_image(run, golden_vm=running)[:5] == [
+        ("restore_point", "take of VM golden-vm, and make a disk of each of its 3 disks"),
+        *COPIES,
+        ("remove_restore_point", "delete, with its disks"),
+    ]
 
 
 def test_a_clone_is_said_to_come_and_go() -> None:

@@ -109,6 +109,7 @@ def cloned(vm_size: str = "Standard_D2s_v5", subscription: str = SUBSCRIPTION) -
 
 
 CLONED = plan(golden_vm=cloned())
+POINT = plan(golden_vm={"capture": "restore_point"})
 BLUE_GREEN = plan(refresh={"strategy": "blue_green"})
 SPOT = plan(pool={"targets": {"spot": 5}})
 FAR = f"/subscriptions/{SUBSCRIPTION}/resourcegroups/batch/providers/microsoft.batch/batchaccounts/far"
@@ -271,6 +272,18 @@ FAILING: list[tuple[str, RunPlan, Observations, Level, str]] = [
     ),
     ("disk-sku", BUILD, vm(data_disks=(disk(lun=0, sku="UltraSSD_LRS"),)), ERROR, "Ultra"),
     ("disk-sku", BUILD, vm(data_disks=(disk(lun=0, sku="PremiumV2_LRS"),)), WARNING, "Premium SSD v2"),
+    ("restore-point-disks", POINT, os_disk(caching="ReadWrite"), ERROR, "disk os: the host caches its writes"),
+    ("restore-point-disks", POINT, os_disk(write_accelerator=True), ERROR, "disk os: its writes are accelerated"),
+    ("restore-point-disks", POINT, vm(data_disks=(disk(lun=0, max_shares=2),)), ERROR, "disk data-0: 2 VMs may"),
+    ("restore-point-of-many-disks", POINT, vm(vm_size="Standard_D2s_v6"), ERROR, "Standard_D2s_v6 with 2 data disks"),
+    (
+        "restore-point-vm-size",
+        POINT,
+        replace(vm(vm_size="Standard_D2_v5"), vm_sizes={"standard_d2_v5": vm_size(premium_disks=False)}),
+        ERROR,
+        "size Standard_D2_v5 takes no premium disks",
+    ),
+    ("power-state", POINT, vm(power_state=PowerState.RUNNING), INFO, "and so it stays"),
     ("disk-provisioned", BUILD, os_disk(provisioning_state="Failed"), ERROR, "Failed"),
     ("disk-state", BUILD, os_disk(disk_state="ReadyToUpload"), ERROR, "ReadyToUpload"),
     ("disk-state", BUILD, os_disk(disk_state="ActiveUpload"), ERROR, "ActiveUpload"),

@@ -78,7 +78,7 @@ def follower(of: str, name: str, nodes: int) -> PoolSpec:
     return PoolSpec.model_validate(whole)
 
 
-def test_followers_of_followers_and_users_of_the_definition_count_for_the_replicas() -> None:
+def test_followers_and_users_of_the_definition_count_for_the_replicas() -> None:
     user = named("north", 100).model_dump(mode="json")
     user["golden_vm"], user["image"] = (
         None,
@@ -87,7 +87,7 @@ def test_followers_of_followers_and_users_of_the_definition_count_for_the_replic
     specs = {
         "own": named("west", 10),
         "first": follower("own", "north", 200),
-        "second": follower("first", "west", 50),
+        "second": follower("own", "west", 50),
         "user": PoolSpec.model_validate(user),
         "other": named("west", 999, image={"definition": "another"}),
     }

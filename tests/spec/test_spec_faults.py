@@ -30,7 +30,7 @@ ONE_FAULT = {
     "word of a few": (
         "  name: golden-vm",
         "  name: golden-vm\n  capture: runing",
-        ["line 5: golden_vm.capture: found 'runing'; allowed: deallocated or stopped or running"],
+        ["line 5: golden_vm.capture: found 'runing'; allowed: deallocated or stopped or running or restore_point"],
     ),
     "too low": (
         "timeout_minutes: 15",

@@ -114,6 +114,8 @@ def _disk(entry: Json, lun: int | None, disks: Mapping[str, Json]) -> facts.Disk
         disk_state=properties.get("diskState"),
         provisioning_state=properties.get("provisioningState"),
         unique_id=properties.get("uniqueId"),
+        write_accelerator=bool(entry.get("writeAcceleratorEnabled")),
+        max_shares=int(properties.get("maxShares") or 1),
         last_used=moment(properties.get("LastOwnershipUpdateTime")),
     )
 
@@ -153,6 +155,35 @@ def snapshot(value: Json) -> facts.Snapshot:
         copy_error=f"{failure.get('errorCode')}: {failure.get('errorMessage')}" if failure else None,
         created=moment(properties.get("timeCreated")),
         tags=value.get("tags") or {},
+    )
+
+
+def restore_point_collection(value: Json) -> facts.RestorePointCollection:
+    """Return a restore point collection; its points are known only if the request expanded ``restorePoints``."""
+    properties = value["properties"]
+    return facts.RestorePointCollection(
+        id=value["id"],
+        name=value["name"],
+        vm_id=str(dig(properties, "source", "id") or ""),
+        points=tuple(point["name"] for point in properties.get("restorePoints") or ()),
+        tags=value.get("tags") or {},
+    )
+
+
+def restore_point(value: Json) -> facts.RestorePoint:
+    """Return a restore point."""
+    properties = value["properties"]
+    storage = dig(properties, "sourceMetadata", "storageProfile") or {}
+    taken = (
+        (dig(disk, "managedDisk", "id"), dig(disk, "diskRestorePoint", "id"))
+        for disk in (storage.get("osDisk"), *(storage.get("dataDisks") or ()))
+    )
+    return facts.RestorePoint(
+        id=value["id"],
+        name=value["name"],
+        provisioning_state=str(properties.get("provisioningState") or ""),
+        created=moment(properties.get("timeCreated")),
+        disks={facts.folded(disk): point for disk, point in taken if disk and point},
     )
 
 
@@ -274,6 +305,7 @@ def vm_size(name: str, family: str, capabilities: Iterable[Json]) -> facts.VmSiz
         architecture=known.get("cpuarchitecturetype"),
         disk_controllers=_names(known.get("diskcontrollertypes")),
         trusted_launch=(known.get("trustedlaunchdisabled") or "").casefold() != "true",
+        premium_disks=known["premiumio"].casefold() == "true" if known.get("premiumio") else None,
         temp_disk=known["maxresourcevolumemb"] != "0" if known.get("maxresourcevolumemb") else None,
     )
 

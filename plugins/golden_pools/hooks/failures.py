@@ -46,6 +46,7 @@ PASSES_BY_ITSELF = frozenset(
         "ServiceUnavailable",
         "TooManyEnableAutoScaleRequests",
         "TooManyRequests",
+        "VMRestorePointClientError",
     )
 )
 """Codes of 409 answers and of failed operations that the same request outlives ("Azure Resource Manager errors",
@@ -105,6 +106,8 @@ ADVICE: dict[str, str] = {
     "NodeNotFound": "the node has left the pool: list the nodes anew",
     "NodeStateUnusable": "Batch does nothing with a node that it cannot reach: remove it, and let the pool grow again",
     # snapshots, images and galleries
+    "VMRestorePointClientError": "it is tried again by itself, since another restore point of the VM may be in the "
+    "making; if the answer names a limit, delete restore points of the VM",
     "SnapshotCountExceeded": "Azure keeps 500 snapshots of one disk: delete old ones",
     "GalleryImageNotFound": "check gallery and definition in the spec",
     "ImageNotFound": "the image or version is gone: build it again",

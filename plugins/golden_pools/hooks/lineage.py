@@ -13,8 +13,7 @@ from golden_pools.hooks.retention import Survey
 from golden_pools.rules.facts import Node, PoolNodes, folded
 from golden_pools.rules.lineage import Seen, asked_pool
 from golden_pools.rules.passport import Passport
-from golden_pools.rules.plan import account_id
-from golden_pools.rules.retention import definition_of
+from golden_pools.rules.plan import account_id, definition_of
 from golden_pools.rules.watch import Look
 from golden_pools.spec.loader import Loaded
 

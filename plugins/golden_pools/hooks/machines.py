@@ -47,14 +47,22 @@ class MachinesHook(ComputeHook, RemovalHook):
                 return None
 
     def begin_disk(
-        self, group: str, name: str, *, location: str, sku: str | None, snapshot_id: str, tags: Mapping[str, str]
+        self,
+        group: str,
+        name: str,
+        *,
+        location: str,
+        sku: str | None,
+        source_id: str,
+        tags: Mapping[str, str],
+        create_option: str = "Copy",
     ) -> PendingOperation:
-        """Make a disk from a snapshot of the same region."""
+        """Make a disk of the same region as its source: a snapshot, or with ``Restore`` the restore point of a disk."""
         body = {
             "location": location,
             "sku": {"name": sku or "StandardSSD_LRS"},
             "tags": dict(tags),
-            "properties": {"creationData": {"createOption": "Copy", "sourceResourceId": snapshot_id}},
+            "properties": {"creationData": {"createOption": create_option, "sourceResourceId": source_id}},
         }
         start = self.compute_client().disks.begin_create_or_update
         return self._begin(f"make disk {name}", self._id(group, "disks", name), start, group, name, body)

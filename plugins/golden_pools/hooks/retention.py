@@ -13,8 +13,8 @@ from golden_pools.hooks.batch import BatchHook
 from golden_pools.hooks.inventory import InventoryHook
 from golden_pools.hooks.lists import Lists
 from golden_pools.rules.facts import ImageVersion, Pool, folded
-from golden_pools.rules.plan import account_id
-from golden_pools.rules.retention import World, definition_of
+from golden_pools.rules.plan import account_id, definition_of
+from golden_pools.rules.retention import World
 from golden_pools.rules.watch import Look
 from golden_pools.spec.loader import Loaded
 

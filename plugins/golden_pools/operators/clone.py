@@ -102,7 +102,7 @@ class CloneVmOperator(ImageStageOperator):
                     name,
                     location=plan.system.location,
                     sku=skus.get(lun),
-                    snapshot_id=snapshot,
+                    source_id=snapshot,
                     tags=clone_tags(plan),
                 )
                 store.keep(**{name: begun.to_dict()})

@@ -114,7 +114,7 @@ def image_version(hook: ComputeHook, plan: RunPlan) -> Look:
         return Look(source=existing(hook, wanted.id, "the spec names it"))
     with InventoryHook(plan.spec.connection, plan.spec.subscription, read_only=True) as inventory:
         versions = inventory.versions(wanted.id)
-    region = _region(plan)
+    region = pool_region(plan)
     newest = newest_fit(
         (one for one in versions if not one.exclude_from_latest and (region is None or region in one.target_regions)),
         now(),
@@ -124,7 +124,7 @@ def image_version(hook: ComputeHook, plan: RunPlan) -> Look:
     return Look(source=existing(hook, newest.id, f"it is the newest of {wanted.id.rpartition('/')[2]}"))
 
 
-def _region(plan: RunPlan) -> str | None:
+def pool_region(plan: RunPlan) -> str | None:
     """Return the region of the Batch account; None where there is no such account, which preflight reports."""
     from golden_pools.hooks.batch import BatchHook
 

@@ -67,9 +67,10 @@ class RecordPassportOperator(MarkingStageOperator):
         pool = pulled(context, self.refresh_task_id)["pool"]
         with self.compute(plan) as hook:
             version = hook.image_version(plan.version_id)
-            if version is not None and not is_marked(version.tags, ImageVerdict.GOOD):
-                self._store(context, plan).keep(became_good=True)
-                self.log.info("Version %s is good", plan.version_id)
+            if version is not None and is_marked(version.tags, ImageVerdict.GOOD):
+                return
+            self._store(context, plan).keep(became_good=True)
+            self.log.info("Version %s is good", plan.version_id)
             self.mark(
                 hook,
                 plan,

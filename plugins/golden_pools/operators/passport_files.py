@@ -14,8 +14,7 @@ from golden_pools.operators.base import now
 from golden_pools.rules.facts import folded
 from golden_pools.rules.passport import Became, FateOf, read_passport
 from golden_pools.rules.passport_parts import merge, moved_off, noted
-from golden_pools.rules.plan import RunPlan
-from golden_pools.rules.retention import definition_of
+from golden_pools.rules.plan import RunPlan, definition_of
 from golden_pools.spec.loader import load_pools
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from golden_pools.rules.plan import PARAMS, RESIZE_PARAMS, RunPlan, make_plan
 from golden_pools.rules.replication import nodes_elsewhere
 from golden_pools.rules.scale import time_in_force
 from golden_pools.spec.limits import limit_warnings
-from golden_pools.spec.loader import load_one, load_pools
+from golden_pools.spec.loader import load_one, load_pools, load_with_followed
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -40,7 +40,8 @@ class PlanRunOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the run plan as JSON."""
-        run, spec, stamp = context["dag_run"], load_one(self.pool_name), self.stamp(context)
+        run, specs, stamp = context["dag_run"], self.specs(), self.stamp(context)
+        spec = specs[self.pool_name]
         run_type = run.run_type.value  # str() of a worker's own enum is "DagRunType.MANUAL"
         plan = make_plan(
             spec,
@@ -52,6 +53,7 @@ class PlanRunOperator(BaseOperator):
             conf=run.conf or {},
             params=self.params_of(context, spec, stamp),
             keys=self.keys,
+            followed={name: other for name, other in specs.items() if name != self.pool_name},
             nodes_elsewhere=self.nodes_elsewhere(spec),
             scheduled=run_type != "manual",
         )
@@ -68,6 +70,10 @@ class PlanRunOperator(BaseOperator):
             self.log.info("Plan only: nothing will be written")
         return plan.model_dump(mode="json")
 
+    def specs(self) -> Mapping[str, PoolSpec]:
+        """Return the pool's spec, and those of the pools that it follows or waits for."""
+        return load_with_followed(self.pool_name)
+
     def params_of(self, context: Context, spec: PoolSpec, stamp: datetime) -> Mapping[str, Any]:
         """Return the values of the run's form."""
         return dict(context["params"])
@@ -78,7 +84,9 @@ class PlanRunOperator(BaseOperator):
 
     def purpose(self, plan: RunPlan) -> str:
         """Return what the run is for, as the end of a line of the log."""
-        return f"new image {plan.image_id}" if plan.builds_image else f"existing version {plan.existing_version_id}"
+        if plan.existing_version_id:
+            return f"existing version {plan.existing_version_id}"
+        return f"image from {plan.spec.image.source.kind}"
 
     def stamp(self, context: Context) -> datetime:
         """Return the moment of the run's first try, which a retry and a clear find again.
@@ -103,6 +111,10 @@ class PlanResizeOperator(PlanRunOperator):
     def purpose(self, plan: RunPlan) -> str:
         """Return the reason that the form was given."""
         return f"because: {plan.why}"
+
+    def specs(self) -> Mapping[str, PoolSpec]:
+        """Return the pool's spec alone: the run looks at no image."""
+        return {self.pool_name: load_one(self.pool_name)}
 
     def nodes_elsewhere(self, spec: PoolSpec) -> Mapping[str, int]:
         """Return none: the run makes no image."""

@@ -18,6 +18,8 @@ from golden_pools.operators.golden_vm import ImageStageOperator, check_is_ours
 from golden_pools.rules.capture import AT_REST, COPIED_LATER, consistency_of
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.provenance import provenance
+from golden_pools.rules.restore_point import restored_disk_id
+from golden_pools.spec.source import Capture
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -87,6 +89,7 @@ class SnapshotGoldenVmOperator(ImageStageOperator):
     ) -> tuple[list[PendingOperation], dict[str, str] | None]:
         """Begin all snapshots of the set; returns what is to be waited for, and the error that broke it off."""
         check_is_at_rest(plan, vm)
+        check_was_restored(hook, plan, vm)
         store.keep(consistency=consistency_of(plan.golden_vm.capture, vm.power_state, len(vm.disks)), operations={})
         tags = provenance(plan, link=run_link(plan))
         begun: dict[str, PendingOperation] = {}
@@ -211,7 +214,9 @@ def _copied(plan: RunPlan, disk: Disk) -> dict[str, Any]:
 
 
 def source_of(plan: RunPlan, disk: Disk) -> str:
-    """Return the ARM id of what a disk's snapshot is made from."""
+    """Return the ARM id of what a disk's snapshot is made from: the disk, or the one from the restore point."""
+    if plan.golden_vm.capture is Capture.RESTORE_POINT:
+        return restored_disk_id(plan, disk.lun)
     assert disk.id is not None, "preflight refuses unmanaged disks"
     return disk.id
 
@@ -229,6 +234,23 @@ def check_is_at_rest(plan: RunPlan, vm: GoldenVm) -> None:
             advice="a person or another pool's run started it; clear the task stop_golden_vm with what follows it, "
             "and let pools that share a golden VM start at different times",
         )
+
+
+def check_was_restored(hook: MachinesHook, plan: RunPlan, vm: GoldenVm) -> None:
+    """Refuse to begin where the disks from the restore point are gone: the teardown has removed them.
+
+    :raises OwnershipError: one is missing
+    """
+    if plan.golden_vm.capture is not Capture.RESTORE_POINT:
+        return
+    for disk in vm.disks:
+        if hook.disk(plan.image_group, plan.snapshot_name(disk.lun)) is None:
+            raise OwnershipError(
+                "There is no disk from the restore point to make a snapshot of",
+                resource=restored_disk_id(plan, disk.lun),
+                answer=f"it showed disk {disk.name}",
+                advice="clear the task restore_point with what follows it: it takes another restore point",
+            )
 
 
 def check_nothing_is_made_of_it(hook: MachinesHook, plan: RunPlan) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from golden_pools.errors import PreflightError
+from golden_pools.operators import follow
 from golden_pools.operators.base import StageOperator, now
 from golden_pools.operators.looks import LOOKS, Look, given_version
 from golden_pools.rules.build import Decision, decide, failures_in_a_row
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.source import ImageSource
 from golden_pools.spec.image import Publish
+from golden_pools.spec.source import SourceKind
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
+
+    from golden_pools.hooks.compute import ComputeHook
 
 BEGUN_KEY = "builds_begun"
 """Key in the image's asset state store: names of versions whose making was begun, since the last that came to be."""
@@ -29,26 +34,37 @@ class ResolveSourceOperator(StageOperator):
     itself gets a new one in every run: such an image carries no verdict.
 
     :param image: the image's asset, an inlet of this task: its state store knows the builds that were begun
+    :param history_of: of a follower: assets that tell how far the others are, by name of their specs; inlets, too
     :raises AzureRefusedError: Azure does not let the run look
     :raises PreflightError: there is no version that the run could use
     """
 
     ui_color = "#fff3d6"
 
-    def __init__(self, *, image: Asset | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, image: Asset | None = None, history_of: Mapping[str, Asset] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.image = image
+        self.history_of = dict(history_of or {})
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the :class:`~golden_pools.rules.source.ImageSource` as JSON."""
         plan = self.plan(context)
-        look = given_version if plan.existing_version_id else LOOKS[plan.spec.image.source.kind]
         with self.compute(plan, read_only=True) as hook:
-            source = self._decided(context, plan, look(hook, plan))
+            source = self._decided(context, plan, self._look(context, hook, plan))
         self.log.info("%s: %s", "A new image" if source.builds else f"Version {source.version_id}", source.reason)
         if source.warning:
             self.log.error("%s", source.warning)
         return source.model_dump(mode="json")
+
+    def _look(self, context: Context, hook: ComputeHook, plan: RunPlan) -> Look:
+        kind = plan.spec.image.source.kind
+        if plan.existing_version_id:
+            return given_version(hook, plan)
+        if kind is SourceKind.FOLLOW:
+            return follow.look(hook, plan, follow.history(context, self.history_of))
+        return LOOKS[kind](hook, plan)
 
     def _decided(self, context: Context, plan: RunPlan, look: Look) -> ImageSource:
         """Return what was found, with the decision whether to build."""

@@ -110,9 +110,12 @@ def is_of_pool(version: ImageVersion, pool: str) -> bool:
 
 
 def is_fit(version: ImageVersion, now: datetime) -> bool:
-    """Return whether a pool may be put on a version: it is complete, not bad, and not about to go."""
+    """Return whether a pool may be put on a version: it is complete, not bad, and not about to go.
+
+    An update leaves it in use; it goes on for hours where a region is added.
+    """
     return (
-        version.provisioning_state == "Succeeded"
+        version.provisioning_state in ("Succeeded", "Updating")
         and not is_marked(version.tags, ImageVerdict.BAD)
         and not version.tags.get(RETIRED_TAG)
         and (version.end_of_life is None or version.end_of_life > now)

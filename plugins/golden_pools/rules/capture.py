@@ -44,6 +44,8 @@ def consistency_of(capture: Capture, power_state: PowerState, disks: int) -> dic
     :param power_state: the VM's, as the copying begins
     :param disks: how many are copied
     """
+    if capture is Capture.RESTORE_POINT:  # whatever has become of the VM since
+        return _said(Consistency.ONE_MOMENT)
     if power_state in AT_REST:
         return _said(Consistency.AT_REST)
     many = f"its {disks} disks were copied one by one and may differ by moments"

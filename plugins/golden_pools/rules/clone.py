@@ -15,7 +15,8 @@ from golden_pools.rules.plan import RunPlan
 from golden_pools.spec.source import Clone
 
 THROWAWAY_TAG = "golden-pools-throwaway"
-"""Tag of everything that lives only as long as one clone; nothing without it is ever generalized or deleted here."""
+"""Tag of everything that lives only as long as one clone or restore point; nothing without it is ever generalized, or
+deleted with it."""
 
 LINUX = "/usr/sbin/waagent -force -deprovision+user && sync"
 WINDOWS = '& "$env:SystemRoot\\System32\\Sysprep\\sysprep.exe" /generalize /oobe /shutdown /quiet'

@@ -56,6 +56,8 @@ class Disk:
     disk_state: str | None = None
     provisioning_state: str | None = None
     unique_id: str | None = None
+    write_accelerator: bool = False
+    max_shares: int = 1  # VMs that may attach it at a time
     last_used: datetime | None = None  # last attached, detached, or its VM started or deallocated
 
 
@@ -173,6 +175,28 @@ class Snapshot:
         """Whether it can be used: of some kinds of disk Azure copies the data when the snapshot is there already."""
         copied = self.completion_percent is None or self.completion_percent >= 100
         return self.provisioning_state == "Succeeded" and self.copy_error is None and copied
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestorePointCollection:
+    """Where the restore points of one VM are; they carry no tags of their own."""
+
+    id: str
+    name: str
+    vm_id: str
+    points: tuple[str, ...]  # names
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestorePoint:
+    """All disks of a VM at one moment."""
+
+    id: str
+    name: str
+    provisioning_state: str
+    created: datetime | None
+    disks: Mapping[str, str]  # folded ARM id of a disk -> ARM id of its disk restore point
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +326,7 @@ class VmSize:
     architecture: str | None = None
     disk_controllers: tuple[str, ...] = ()
     trusted_launch: bool = True  # whether it can
+    premium_disks: bool | None = None  # whether it takes them; None: Azure did not say
     temp_disk: bool | None = None  # whether it has a formatted local disk (SCSI); None: Azure did not say
     batch_support_ends: datetime | None = None
 

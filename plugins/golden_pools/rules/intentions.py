@@ -13,6 +13,7 @@ from golden_pools.rules.preflight import Observations
 from golden_pools.rules.refresh import Seen, Step, StepKind, needs_empty_pool, refresh_step
 from golden_pools.rules.replication import added_replicas, first_replicas
 from golden_pools.rules.resize import at_target
+from golden_pools.rules.restore_point import point_id
 from golden_pools.rules.source import Road, System, road_for
 from golden_pools.spec.image import Publish
 from golden_pools.spec.model import DrainFallback
@@ -89,12 +90,17 @@ def _captured(plan: RunPlan, seen: Observations) -> System | None:
 def _snapshots(plan: RunPlan, vm: GoldenVm) -> Iterator[Action]:
     capture = plan.golden_vm.capture
     stops = capture.stops and vm.power_state not in AT_REST
+    if capture is Capture.RESTORE_POINT:
+        taken = f"take of VM {vm.name}, and make a disk of each of its {len(vm.disks)} disks"
+        yield Action("restore_point", taken, point_id(plan))
     if stops:
         yield Action("stop_golden_vm", "power off" if capture is Capture.STOPPED else "deallocate", vm.id)
     for disk in vm.disks:
         yield Action("snapshot", f"create, a copy of disk {disk.name}", plan.snapshot_id(disk.lun))
     if stops and found_state(vm.power_state) is PowerState.RUNNING:
         yield Action("start_golden_vm", "start", vm.id)
+    if capture is Capture.RESTORE_POINT:
+        yield Action("remove_restore_point", "delete, with its disks", point_id(plan))
 
 
 def _canary(plan: RunPlan, seen: Observations) -> Iterator[Action]:

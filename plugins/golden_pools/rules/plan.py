@@ -20,6 +20,7 @@ from golden_pools.errors import RunConfError
 from golden_pools.rules.family import LONGEST_ID
 from golden_pools.rules.scale import targets_at
 from golden_pools.rules.source import ImageSource, Road, System
+from golden_pools.spec.following import maker_of
 from golden_pools.spec.image import Publish
 from golden_pools.spec.limits import largest_targets, limit_faults
 from golden_pools.spec.model import PoolSpec, Strategy, Targets, replicas_for
@@ -80,6 +81,7 @@ class RunPlan(BaseModel):
     ``existing_version_id`` is set where whoever triggered the run asked for a version that is there.
     ``source`` is what the run's own look at the image's source found; None before it has looked.
     ``force`` is what only a person may ask for: recreating a pool that has active jobs, or a version marked bad.
+    ``followed`` are the specs of the pools that the spec follows or waits for, by name, as the run began with them.
     ``nodes_elsewhere`` are the nodes of the other pools on the image at their largest, by lower-case ARM id of their
     account; ``regions`` says where accounts are, by the same ids, as preflight saw them.
     ``force_rebuild`` makes an image though nothing has changed; ``scheduled`` says that no person started the run.
@@ -104,6 +106,7 @@ class RunPlan(BaseModel):
     why: str = ""
     params: dict[str, str | int | float | bool | None] = {}
     largest: Targets
+    followed: Mapping[str, PoolSpec] = {}
     nodes_elsewhere: Mapping[str, int] = {}
     regions: Mapping[str, str] = {}
     spec: PoolSpec
@@ -176,7 +179,7 @@ class RunPlan(BaseModel):
     @property
     def clone_id(self) -> str:
         """ARM id of the throwaway VM."""
-        return self._compute_id("virtualMachines", self.clone_name)
+        return self.compute_id("virtualMachines", self.clone_name)
 
     @property
     def probe_name(self) -> str:
@@ -189,18 +192,19 @@ class RunPlan(BaseModel):
         stamp = self.stamp.astimezone(UTC)
         return f"{stamp.year}.{stamp.month}{stamp:%d}.{int(f'{stamp:%H%M%S}')}"
 
-    def _compute_id(self, kind: str, name: str) -> str:
+    def compute_id(self, kind: str, name: str) -> str:
+        """Return the ARM id of something that the run makes of an image."""
         group = f"/subscriptions/{self.spec.subscription}/resourceGroups/{self.image_group}"
         return f"{group}/providers/Microsoft.Compute/{kind}/{name}"
 
     def snapshot_id(self, lun: int | None) -> str:
         """Return the ARM id of a snapshot of this run."""
-        return self._compute_id("snapshots", self.snapshot_name(lun))
+        return self.compute_id("snapshots", self.snapshot_name(lun))
 
     @property
     def managed_image_id(self) -> str:
         """ARM id of the managed image."""
-        return self._compute_id("images", self.managed_image_name)
+        return self.compute_id("images", self.managed_image_name)
 
     @property
     def given_image_id(self) -> str | None:
@@ -216,8 +220,15 @@ class RunPlan(BaseModel):
 
     @property
     def definition_id(self) -> str:
-        """ARM id of the image definition; only with ``publish: gallery``."""
-        return definition_id(self.spec)
+        """ARM id of the image definition, the followed one of a follower; only with ``publish: gallery``."""
+        return definition_id(self.maker)
+
+    @property
+    def maker(self) -> PoolSpec:
+        """The spec that says which image the pool runs on: its own, or the one that it follows."""
+        maker = maker_of(self.spec, self.followed)
+        assert maker is not None, "a follower is planned with the spec that it follows"
+        return maker
 
     @property
     def version_id(self) -> str:
@@ -290,7 +301,7 @@ def account_id(spec: PoolSpec) -> str:
 
 
 def definition_id(spec: PoolSpec) -> str:
-    """Return the ARM id of a spec's image definition."""
+    """Return the ARM id of the image definition that a spec itself names."""
     image, existing = spec.image, spec.image.source.image_version
     if existing is not None:
         return existing.id.partition("/versions/")[0]
@@ -298,6 +309,12 @@ def definition_id(spec: PoolSpec) -> str:
         f"/subscriptions/{spec.subscription}/resourceGroups/{image.resource_group}"
         f"/providers/Microsoft.Compute/galleries/{image.gallery}/images/{image.definition}"
     )
+
+
+def definition_of(spec: PoolSpec, specs: Mapping[str, PoolSpec]) -> str | None:
+    """Return the ARM id of the definition whose versions a spec's pool runs on; None: managed images, or not known."""
+    maker = maker_of(spec, specs)
+    return definition_id(maker) if maker is not None and maker.image.publish is Publish.GALLERY else None
 
 
 def verdict_tags(verdict: ImageVerdict, why: str) -> dict[str, str]:
@@ -345,6 +362,7 @@ def make_plan(
     conf: Mapping[str, Any],
     params: Mapping[str, Any],
     keys: Sequence[str] = PARAMS,
+    followed: Mapping[str, PoolSpec] | None = None,
     nodes_elsewhere: Mapping[str, int] | None = None,
     scheduled: bool = False,
 ) -> RunPlan:
@@ -353,6 +371,7 @@ def make_plan(
     :param conf: the run's conf as it was sent; Airflow lets unknown keys through, here they are refused
     :param params: the params that Airflow made of form, conf and defaults
     :param keys: keys that the DAG's form offers
+    :param followed: specs that the spec follows or waits for, by name; a follower's own definition is the followed one
     :param nodes_elsewhere: nodes of the other pools on the image by account, see :class:`RunPlan`
     :param scheduled: whether no person started the run
     :raises RunConfError: with every fault of the conf at once
@@ -373,7 +392,7 @@ def make_plan(
     version = params.get("image_version") or None
     existing = None
     if version is not None:
-        existing = _version_id(spec, str(version), faults)
+        existing = _version_id(maker_of(spec, followed or {}) or spec, str(version), faults)
     plan_only = params.get("plan_only", False)
     if not isinstance(plan_only, bool):
         faults.append(f"plan_only is {plan_only!r}, not true or false")
@@ -413,6 +432,7 @@ def make_plan(
         scheduled=scheduled,
         why=why,
         params={key: params[key] for key in keys if key in params},
+        followed=followed or {},
         nodes_elsewhere=nodes_elsewhere or {},
         largest=max(targets, largest_targets(spec), key=lambda counts: counts.total),
         spec=effective.model_copy(update={"refresh": spec.refresh.model_copy(update={"strategy": Strategy(strategy)})}),
@@ -424,12 +444,12 @@ def _unknown(key: str, keys: Sequence[str]) -> str:
     return f"{key} is not a key of the form" + (f" (did you mean {near[0]}?)" if near else "")
 
 
-def _version_id(spec: PoolSpec, version: str, faults: list[str]) -> str | None:
+def _version_id(maker: PoolSpec, version: str, faults: list[str]) -> str | None:
     whole = _VERSION_ID.fullmatch(version)
     if whole and _is_version(whole["version"]):
         return version
-    if _is_version(version) and spec.image.publish is Publish.GALLERY:
-        return f"{definition_id(spec)}/versions/{version}"
+    if _is_version(version) and maker.image.publish is Publish.GALLERY:
+        return f"{definition_id(maker)}/versions/{version}"
     faults.append(
         f"image_version is {version!r}; allowed: Major.Minor.Patch of the spec's own definition, "
         "or the full ARM id of a version"

@@ -13,7 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from golden_pools.rules.facts import ImageVersion
-from golden_pools.rules.plan import RunPlan, account_id, definition_id, is_made_by_a_run
+from golden_pools.rules.plan import RunPlan, account_id, definition_id, definition_of, is_made_by_a_run
 from golden_pools.spec.image import Publish
 from golden_pools.spec.limits import largest_targets
 from golden_pools.spec.model import PoolSpec
@@ -110,26 +110,11 @@ def first_replicas(plan: RunPlan, home: str) -> dict[str, int]:
 
 def nodes_elsewhere(pool: str, specs: Mapping[str, PoolSpec]) -> dict[str, int]:
     """Return the nodes of the other pools on a pool's image at their largest, by lower-case ARM id of their account."""
-    spec, on_it = specs[pool], {pool}
-    if not spec.image.source.kind.makes_images:
+    own = definition_of(specs[pool], specs)
+    if own is None or not specs[pool].image.source.kind.makes_images:
         return {}
-    images = {name: _definition(other) for name, other in specs.items()}
-    on_it |= {name for name, image in images.items() if image is not None and image == images[pool]}
-    while followers := {name for name, other in specs.items() if _followed(other) in on_it} - on_it:
-        on_it |= followers
     nodes: Counter[str] = Counter()
-    for name in on_it - {pool}:
-        nodes[account_id(specs[name]).lower()] += largest_targets(specs[name]).total
+    for name, spec in specs.items():
+        if name != pool and (definition_of(spec, specs) or "").casefold() == own.casefold():
+            nodes[account_id(spec).lower()] += largest_targets(spec).total
     return dict(nodes)
-
-
-def _definition(spec: PoolSpec) -> str | None:
-    """Return the definition whose versions a spec names itself."""
-    if _followed(spec) is not None or spec.image.publish is not Publish.GALLERY:
-        return None
-    return definition_id(spec).casefold()
-
-
-def _followed(spec: PoolSpec) -> str | None:
-    follow = spec.image.source.follow
-    return follow.pool if follow else None

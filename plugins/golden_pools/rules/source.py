@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from golden_pools.rules.facts import GalleryDefinition, GoldenVm, PurchasePlan
 from golden_pools.spec.model import PoolSpec
@@ -113,6 +113,7 @@ class ImageSource(BaseModel):
     :param data_blobs: addresses of the page blobs of its data disks, by LUN
     :param warning: what people have to know of it; preflight says it, too
     :param fingerprint: of the source's state, to tell later whether it has changed
+    :param not_before: when the pool may be put on ``version_id``; None: at once
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -126,6 +127,7 @@ class ImageSource(BaseModel):
     data_blobs: Mapping[int, str] = {}
     fingerprint: str | None = None
     warning: str = ""
+    not_before: AwareDatetime | None = None
 
 
 def road_for(spec: PoolSpec, system: System) -> Road:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from golden_pools.errors import SpecError
 from golden_pools.spec.document import Document, Remark, quoted, read_document
 from golden_pools.spec.faults import model_faults
+from golden_pools.spec.following import following_faults
 from golden_pools.spec.limits import limit_warnings
 from golden_pools.spec.model import PoolSpec
 from golden_pools.spec.names import LONGEST_STEM, PATTERN_IN_WORDS, POOL_NAME_PATTERN
@@ -118,6 +119,17 @@ def load_one(pool: str, directory: Path | None = None) -> PoolSpec:
     return load_pool((directory or pools_directory()) / f"{pool}{SUFFIX}")
 
 
+def load_with_followed(pool: str, directory: Path | None = None) -> dict[str, PoolSpec]:
+    """Return the spec of one pool, for a task's start, and those of the pools that it follows or waits for.
+
+    :raises SpecError: with every fault of the first file that has some, or because there is none
+    """
+    specs = {pool: load_one(pool, directory)}
+    if (follow := specs[pool].image.source.follow) is not None:
+        specs |= {other: load_one(other, directory) for other in (follow.pool, *follow.after)}
+    return specs
+
+
 def load_pools(directory: Path | None = None) -> Loaded:
     """Return what all files of a directory hold, good and bad; a bad file does not touch the others."""
     directory = directory or pools_directory()
@@ -134,6 +146,7 @@ def load_files(paths: Iterable[Path]) -> Loaded:
     alone = {file.pool: file for file in files if not file.faults}
     for pool, faults in neighbour_faults({pool: file.good_spec for pool, file in alone.items()}).items():
         alone[pool].add(faults)
+    _compare_following(files)
     good = [file for file in files if not file.faults]
     warnings = {file.path: file.with_lines(limit_warnings(file.good_spec)) for file in good}
     return Loaded(
@@ -180,6 +193,18 @@ def _stem_faults(pool: str, spec: PoolSpec) -> list[Remark]:
         f"allowed: {LONGEST_STEM} characters at most, so give a shorter name here"
     )
     return [Remark(("image", "name"), text)]
+
+
+def _compare_following(files: Iterable[_File]) -> None:
+    """Look again after each fault: who follows a pool with faults has one, too."""
+    while True:
+        good = {file.pool: file for file in files if not file.faults}
+        broken = {file.pool for file in files if file.faults}
+        faults = following_faults({pool: file.good_spec for pool, file in good.items()}, broken)
+        if not faults:
+            return
+        for pool, remarks in faults.items():
+            good[pool].add(remarks)
 
 
 def _compare_names(files: Iterable[_File]) -> None:

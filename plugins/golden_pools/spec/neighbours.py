@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from golden_pools.spec.document import Remark, quoted
+from golden_pools.spec.following import maker_of
 from golden_pools.spec.image import Publish
 from golden_pools.spec.model import MOST_DEDICATED_NODES, MOST_SPOT_NODES, PoolSpec
 
@@ -27,12 +28,9 @@ def neighbour_faults(specs: Specs) -> Faults:
             faults[pool].append(Remark(("image", "name"), text))
     for pools in _groups(specs, _image_definition):
         _one_source(specs, pools, faults)
-        _nodes_within_limits(specs, pools, faults)
         _one_build_at_a_time(specs, pools, faults)
-    for pool, spec in specs.items():
-        if spec.image.source.follow is not None:
-            text = "found a pool to follow; allowed: another source, since no run follows another pool's image yet"
-            faults[pool].append(Remark(("image", "source", "follow"), text))
+    for pools in _groups(specs, lambda _, spec: _definition_of_pool(spec, specs)):
+        _nodes_within_limits(specs, pools, faults)
     return dict(faults)
 
 
@@ -75,6 +73,12 @@ def _names_of_snapshots(pool: str, spec: PoolSpec) -> Hashable:
     if not spec.image.source.kind.makes_images:
         return None
     return spec.subscription, str(spec.image.resource_group).lower(), (spec.image.name or pool).lower()
+
+
+def _definition_of_pool(spec: PoolSpec, specs: Specs) -> Hashable:
+    """Return the definition that a pool's nodes are made from, its own or the one that it follows."""
+    maker = maker_of(spec, specs)
+    return _image_definition("", maker) if maker else None
 
 
 def _image_definition(_: str, spec: PoolSpec) -> Hashable:

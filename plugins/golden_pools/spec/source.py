@@ -44,6 +44,7 @@ class Capture(StrEnum):
     DEALLOCATED = "deallocated"
     STOPPED = "stopped"
     RUNNING = "running"
+    RESTORE_POINT = "restore_point"
 
     @property
     def stops(self) -> bool:
@@ -113,7 +114,9 @@ class GoldenVm(Part):
         description=(
             "`deallocated` and `stopped` bring a running VM to rest for the snapshots and start it again: all disks "
             "show one moment. `stopped` only powers it off: it keeps its machine, which Azure goes on billing. "
-            "`running` leaves it alone: each disk is crash-consistent by itself only."
+            "`running` leaves it alone: each disk is crash-consistent by itself only. `restore_point` leaves it alone, "
+            "too, and copies all disks as they were at one moment, where VM size and caching allow a crash-consistent "
+            "VM restore point."
         ),
     )
     route: Route = Field(
@@ -239,13 +242,24 @@ class Follow(Part):
         default=(),
         description=(
             "Followers of the same image that have to be on a version first: this pool waits for all of them, and "
-            "where one fails it stays on the version that it has. All at once if absent."
+            "where one fails it stays on the version that it has. Without any, it moves as soon as the version is good."
         ),
         examples=[["preview-farm"]],
     )
     pause_minutes: Annotated[StrictInt, Field(ge=0, le=10080)] = Field(
-        default=0, description="Pause before this pool moves; a version that is marked bad meanwhile is not taken."
+        default=0,
+        description=(
+            "Pause before this pool moves, from the moment that the version proved good, or that the last pool in "
+            "`after` was on it; a version that is marked bad meanwhile is not taken. A run by hand does not pause."
+        ),
     )
+
+    @field_validator("after")
+    @classmethod
+    def _pools_once(cls, pools: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := sorted({pool for pool in pools if pools.count(pool) > 1}):
+            raise ValueError(f"each pool once, but {', '.join(twice)} stands more than once")
+        return pools
 
 
 class Source(Part):
@@ -259,10 +273,7 @@ class Source(Part):
     vhd: Vhd | None = Field(default=None, description="Page blobs in a storage account.")
     packer: Packer | None = Field(default=None, description="The newest artifact in a manifest that Packer wrote.")
     image_version: ExistingVersion | None = Field(default=None, description="A version that somebody else makes.")
-    follow: Follow | None = Field(
-        default=None,
-        description="The image of another pool's spec. Refused for now: no run follows another pool's image yet.",
-    )
+    follow: Follow | None = Field(default=None, description="The image of another pool's spec, once it proved good.")
 
     @field_validator("vhd", "packer", "image_version", "follow")
     @classmethod

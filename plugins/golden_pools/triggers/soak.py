@@ -13,7 +13,7 @@ from golden_pools.triggers.operation import FIRST_LOOK_SECONDS
 
 
 class SoakTrigger(BaseTrigger):
-    """Wait until the soak of former pools is over.
+    """Wait until the soak of former pools is over, or whatever else takes until a moment that is known.
 
     :param until: ISO 8601, UTC
     """

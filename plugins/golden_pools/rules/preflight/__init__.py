@@ -10,7 +10,19 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from golden_pools.rules.plan import RunPlan
-from golden_pools.rules.preflight import batch, clone, disks, gallery, golden_vm, limits, nodes, quota, regions, vhd
+from golden_pools.rules.preflight import (
+    batch,
+    clone,
+    disks,
+    gallery,
+    golden_vm,
+    limits,
+    nodes,
+    quota,
+    regions,
+    restore_point,
+    vhd,
+)
 from golden_pools.rules.preflight.case import CHECKS, Case, Lookup, Observations, lookups
 from golden_pools.rules.preflight.findings import Finding, Level, blockers, render, sort
 from golden_pools.rules.preflight.refusals import PERMISSIONS, refused
@@ -30,7 +42,7 @@ __all__ = [
     "render",
 ]
 
-SUBJECTS = (golden_vm, clone, disks, vhd, gallery, regions, batch, nodes, limits, quota)
+SUBJECTS = (golden_vm, clone, disks, restore_point, vhd, gallery, regions, batch, nodes, limits, quota)
 """The modules that hold checks, in the order of the report; importing them registers the checks."""
 
 REPORT = tuple(check for subject in SUBJECTS for check in CHECKS.values() if check.judge.__module__ == subject.__name__)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from golden_pools.rules.following import follow_of, is_on_its_way
 from golden_pools.rules.plan import WHY_TAG, ImageVerdict, is_marked
 from golden_pools.rules.preflight.case import Case, Lookup, check
 from golden_pools.rules.preflight.findings import Finding
@@ -144,6 +145,13 @@ def version_ready(case: Case) -> Iterator[Finding]:
         )
     elif not version.ready_in(region):
         states = ", ".join(f"{one.region} {one.state}" for one in version.regions) or "none"
+        if case.plan.spec.image.source.follow and is_on_its_way(case.plan, region):
+            yield case.info(
+                f"version {version.name} is not in {region} yet; replication: {states}",
+                f"nothing: the runs of {follow_of(case.plan).pool} bring it there, and task wave waits for it",
+                case.az.version("replicationStatus.summary"),
+            )
+            return
         yield case.error(
             f"version {version.name} is not replicated in {region}; replication: {states}",
             f"add {region} to the version's target regions (az sig image-version update), or wait for it",

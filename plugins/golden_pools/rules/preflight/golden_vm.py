@@ -71,6 +71,12 @@ def power_state(case: Case) -> Iterator[Finding]:
             "set golden_vm.capture: deallocated if the disks must show one moment",
             case.az.vm_status(),
         )
+    elif capture is Capture.RESTORE_POINT and state is PowerState.RUNNING:
+        yield case.info(
+            "the VM is running, and so it stays",
+            "nothing: a restore point holds all its disks at one moment, as a power cut would leave them",
+            case.az.vm_status(),
+        )
     elif state is PowerState.STOPPED:
         yield case.info(
             "the VM is stopped",

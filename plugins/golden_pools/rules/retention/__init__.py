@@ -17,7 +17,7 @@ from golden_pools.rules.retention.remains import (
     throwaway_decisions,
 )
 from golden_pools.rules.retention.versions import retired_tags, version_decisions
-from golden_pools.rules.retention.world import Action, Decision, Kind, Policy, World, definition_of
+from golden_pools.rules.retention.world import Action, Decision, Kind, Policy, World
 
 __all__ = [
     "Action",
@@ -26,7 +26,6 @@ __all__ = [
     "Policy",
     "World",
     "decide",
-    "definition_of",
     "orders",
     "retired_tags",
     "spare_runs",

@@ -11,10 +11,9 @@ from functools import cached_property
 
 from golden_pools.rules.facts import ImageVersion, ManagedImage, Pool, Resource, Snapshot, folded
 from golden_pools.rules.orphans import stem_of
-from golden_pools.rules.plan import PIN_TAG, RUN_TAG, definition_id
-from golden_pools.spec.image import Publish, Retention
+from golden_pools.rules.plan import PIN_TAG, RUN_TAG, definition_of
+from golden_pools.spec.image import Retention
 from golden_pools.spec.model import PoolSpec
-from golden_pools.spec.source import SourceKind
 
 
 class Kind(StrEnum):
@@ -167,19 +166,6 @@ class World:
     @cached_property
     def _by_folded_name(self) -> dict[str, str]:
         return {name.casefold(): name for name in self.specs}
-
-
-def definition_of(spec: PoolSpec, specs: Mapping[str, PoolSpec]) -> str | None:
-    """Return the id of the definition whose versions a spec's pool runs on; None: managed images, or not known."""
-    source = spec.image.source
-    if source.kind is SourceKind.FOLLOW:
-        assert source.follow is not None
-        followed = next((one for name, one in specs.items() if name.casefold() == source.follow.pool.casefold()), None)
-        is_maker = followed is not None and followed.image.source.kind is not SourceKind.FOLLOW
-        return definition_of(followed, specs) if followed is not None and is_maker else None
-    if source.kind.makes_images and spec.image.publish is not Publish.GALLERY:
-        return None
-    return definition_id(spec)
 
 
 def run_of(tags: Mapping[str, str]) -> tuple[str, str] | None:

@@ -17,11 +17,12 @@ from golden_pools.rules.refresh.drift import same_id
 from golden_pools.rules.watch import commands
 from golden_pools.rules.watch.findings import Finding, Kind, Level
 from golden_pools.rules.watch.seen import Look, Seen, Watched, is_version
+from golden_pools.spec.following import pauses_before
 from golden_pools.spec.model import NODES_PER_REPLICA
 from golden_pools.spec.part import normal_region
 
 TAKING_TIME = timedelta(days=1)
-"""A night, or a wave of followers: so long a pool may take to get onto a version that another run made."""
+"""A night, or a wave of followers: so long a pool may take to get onto another run's version, pauses apart."""
 
 
 def pools_behind(seen: Seen) -> Iterator[Finding]:
@@ -43,11 +44,10 @@ def pools_behind(seen: Seen) -> Iterator[Finding]:
 
 def _is_on_its_way(one: Watched, current: ImageVersion, seen: Seen) -> bool:
     """Return whether a pool on an image that it does not make itself has had no time yet to take the version."""
-    source = one.spec.image.source
-    if source.kind.makes_images or current.published is None:
+    if one.spec.image.source.kind.makes_images or current.published is None:
         return False
-    pause = timedelta(minutes=source.follow.pause_minutes if source.follow else 0)
-    return seen.now - current.published < pause + TAKING_TIME
+    pauses = pauses_before(one.name, {other.name: other.spec for other in seen.watched})
+    return seen.now - current.published < pauses + TAKING_TIME
 
 
 def _how_far(seen: Seen, one: Watched, pool: Pool, current: ImageVersion) -> str:

@@ -24,8 +24,8 @@ from golden_pools.rules.facts import (
     number_of,
 )
 from golden_pools.rules.family import current_pool, family, is_deleting
-from golden_pools.rules.plan import ImageVerdict, account_id, definition_id, is_marked
-from golden_pools.spec.image import Publish
+from golden_pools.rules.plan import ImageVerdict, account_id, definition_of, is_marked
+from golden_pools.spec.following import maker_of
 from golden_pools.spec.model import PoolSpec
 
 
@@ -97,17 +97,16 @@ def watched(specs: Mapping[str, PoolSpec]) -> list[Watched]:
 
 
 def _watched(name: str, specs: Mapping[str, PoolSpec]) -> Watched:
-    maker: PoolSpec | None = specs[name]
-    passed = {name}
-    while maker is not None and (follow := maker.image.source.follow) is not None:
-        maker = None if follow.pool in passed else specs.get(follow.pool)
-        passed.add(follow.pool)
-    definition = fixed = None
-    if maker is not None and maker.image.publish is Publish.GALLERY:
-        definition = definition_id(maker)
-        existing = maker.image.source.image_version
-        fixed = existing.id if existing and "/versions/" in existing.id.casefold() else None
-    return Watched(name=name, spec=specs[name], definition=definition, fixed_version=fixed, maker=maker or specs[name])
+    spec = specs[name]
+    maker = maker_of(spec, specs)
+    existing = maker.image.source.image_version if maker else None
+    return Watched(
+        name=name,
+        spec=spec,
+        definition=definition_of(spec, specs),
+        fixed_version=existing.id if existing and "/versions/" in existing.id.casefold() else None,
+        maker=maker or spec,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
