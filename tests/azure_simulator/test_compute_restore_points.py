@@ -271,9 +271,12 @@ def test_collections_are_listed_and_tagged(arm: Arm) -> None:
         assert [found["tags"] for found in arm.get(path).json()["value"]] == [{"golden.run": "r"}]
 
 
-def test_crash_consistency_that_is_not_guaranteed_is_refused_when_the_setting_says_so(clock: Clock) -> None:
-    cached = [{"lun": 0, "size_gib": 32, "caching": "ReadWrite"}]
-    arm, world = arm_with_vm(clock, data_disks=cached)
+@pytest.mark.parametrize(("of_os", "of_data"), [("ReadOnly", "ReadWrite"), ("ReadWrite", "ReadOnly")])
+def test_crash_consistency_that_is_not_guaranteed_is_refused_when_the_setting_says_so(
+    clock: Clock, of_os: str, of_data: str
+) -> None:
+    cached = [{"lun": 0, "size_gib": 32, "caching": of_data}]
+    arm, world = arm_with_vm(clock, data_disks=cached, os_disk={"size_gib": 32, "caching": of_os})
     _set(world, restore_point_unsafe_crash="refuse")
     answer = _take(arm)
     assert error_of(answer) == (409, "OperationNotAllowed")

@@ -56,6 +56,15 @@ class TestGoldenVm:
         assert (seen.power_state, seen.flagged_generalized) == (PowerState.DEALLOCATED, True)
         assert seen.extensions == ("monitor", "script")
 
+    def test_what_keeps_a_disk_out_of_a_restore_point_is_read(self, wire: Wire, hook: ComputeHook) -> None:
+        disk_id = f"{GROUP}/disks/data"
+        entry = {"lun": 0, "name": "data", "managedDisk": {"id": disk_id}, "writeAcceleratorEnabled": True}
+        disk = {"id": disk_id, "name": "data", "location": "westeurope", "properties": {"maxShares": 3}}
+        wire.script(Answer(body=vm(storageProfile={"dataDisks": [entry]})), Answer(body=disk))
+        seen = hook.golden_vm("golden", "vm")
+        assert (seen.data_disks[0].write_accelerator, seen.data_disks[0].max_shares) == (True, 3)
+        assert (seen.os_disk.write_accelerator, seen.os_disk.max_shares) == (False, 1)
+
     def test_a_disk_is_read_where_it_lies(self, wire: Wire, hook: ComputeHook) -> None:
         """A VM's disk may be in another resource group than the VM, and Azure changes the case of ids."""
         disk_id = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/DISKS/providers/Microsoft.Compute/disks/os"

@@ -287,6 +287,7 @@ def test_a_disk_that_is_attached_in_mid_run(nights: Nights) -> None:
             "restore-point-of-many-disks:",
             "use one data disk",
         ),
+        ({"size": "Standard_A2_v2", "generation": "V1"}, "restore-point-vm-size:", "an s in its name"),
         (
             {"data_disks": [{"lun": 0, "name": "d", "size_gib": 8, "sku": "PremiumV2_LRS", "caching": "None"}]},
             "restore-point-disks:",

@@ -69,8 +69,9 @@ def check_crash_consistency(world: World, machine: VirtualMachine, disks: dict[i
     if world.settings.compute.restore_point_unsafe_crash == "allow":
         return
     doubt = "Crash consistency cannot be guaranteed:"
-    caching = {disk.lun: disk.caching for disk in machine.section.data_disks}
-    cached = [disk for lun, disk in disks.items() if lun is not None and caching.get(lun) == "ReadWrite"]
+    caching: dict[int | None, str] = {disk.lun: disk.caching for disk in machine.section.data_disks}
+    caching[None] = machine.section.os_disk.caching
+    cached = [disk for lun, disk in disks.items() if caching.get(lun) == "ReadWrite"]
     if cached:
         raise not_allowed(f"{doubt} disk {cached[0].id} has ReadWrite host caching.")
     if has_azure_boost(machine.section.size) and sum(1 for lun in disks if lun is not None) > 1:

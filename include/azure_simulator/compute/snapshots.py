@@ -90,10 +90,10 @@ class Snapshot(Disk):
         body["properties"] = properties
         return body
 
-    def _completion_percent(self, now: datetime | None) -> float:
+    def _completion_percent(self, now: datetime | None) -> int:
         if now is None or self.copied_at is None or now >= self.copied_at:
             return 100
-        return round(99 * (now - self.time_created) / (self.copied_at - self.time_created), 1)
+        return int(99 * (now - self.time_created) / (self.copied_at - self.time_created))
 
 
 class SnapshotPropertiesBody(RequestBody):

@@ -142,6 +142,21 @@ def check_state_is_told(vm: GoldenVm) -> None:
         )
 
 
+def check_is_at_rest(plan: RunPlan, vm: GoldenVm) -> None:
+    """Refuse to copy the disks of a VM that was to be stopped for it and runs: they would not show one moment.
+
+    :raises OwnershipError: somebody started it after this run had stopped it
+    """
+    if plan.golden_vm.capture.stops and vm.power_state not in AT_REST:
+        raise OwnershipError(
+            "The golden VM is not at rest any more",
+            resource=vm.id,
+            answer=f"it is {vm.power_state}",
+            advice="a person or another pool's run started it; clear the task stop_golden_vm with what follows it, "
+            "and let pools that share a golden VM start at different times",
+        )
+
+
 def check_is_ours(plan: RunPlan, what: str, resource_id: str, tags: Mapping[str, str]) -> None:
     """Refuse to adopt what another run or a person made under the name that this run needs.
 

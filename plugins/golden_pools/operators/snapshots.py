@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from golden_pools.errors import AzureBusyError, AzureRefusedError, GoldenPoolsError, OwnershipError, from_dict
 from golden_pools.operators.base import StateStore, note_failure, run_link
 from golden_pools.operators.clone import machines
-from golden_pools.operators.golden_vm import ImageStageOperator, check_is_ours
-from golden_pools.rules.capture import AT_REST, COPIED_LATER, consistency_of
+from golden_pools.operators.golden_vm import ImageStageOperator, check_is_at_rest, check_is_ours
+from golden_pools.rules.capture import COPIED_LATER, consistency_of
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.provenance import provenance
 from golden_pools.rules.restore_point import restored_disk_id
@@ -219,21 +219,6 @@ def source_of(plan: RunPlan, disk: Disk) -> str:
         return restored_disk_id(plan, disk.lun)
     assert disk.id is not None, "preflight refuses unmanaged disks"
     return disk.id
-
-
-def check_is_at_rest(plan: RunPlan, vm: GoldenVm) -> None:
-    """Refuse to copy the disks of a VM that was to be stopped for it and runs: they would not show one moment.
-
-    :raises OwnershipError: somebody started it after this run had stopped it
-    """
-    if plan.golden_vm.capture.stops and vm.power_state not in AT_REST:
-        raise OwnershipError(
-            "The golden VM is not at rest any more",
-            resource=vm.id,
-            answer=f"it is {vm.power_state}",
-            advice="a person or another pool's run started it; clear the task stop_golden_vm with what follows it, "
-            "and let pools that share a golden VM start at different times",
-        )
 
 
 def check_was_restored(hook: MachinesHook, plan: RunPlan, vm: GoldenVm) -> None:
