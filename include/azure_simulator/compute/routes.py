@@ -21,7 +21,8 @@ from include.azure_simulator.compute.answers import (
     written,
 )
 from include.azure_simulator.compute.disks import Disk, DiskBody
-from include.azure_simulator.compute.images import ImageBody, ManagedImage
+from include.azure_simulator.compute.image_bodies import ImageBody
+from include.azure_simulator.compute.images import ManagedImage
 from include.azure_simulator.compute.machines import VirtualMachine
 from include.azure_simulator.compute.snapshots import Snapshot, SnapshotBody
 from include.azure_simulator.compute.store import TagsBody, compute_id

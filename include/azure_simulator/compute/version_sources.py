@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue
 
 from include.azure_simulator.compute.disks import Disk, DiskContent
 from include.azure_simulator.compute.galleries import ImageDefinition
-from include.azure_simulator.compute.images import Caching
+from include.azure_simulator.compute.image_bodies import Caching
 from include.azure_simulator.compute.store import (
     ProvisioningState,
     RequestBody,

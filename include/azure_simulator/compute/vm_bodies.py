@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from include.azure_simulator.compute.images import Caching
+from include.azure_simulator.compute.image_bodies import Caching
 from include.azure_simulator.compute.store import EnvelopeBody, Reference, RequestBody
 from include.azure_simulator.resources import JsonObject
 

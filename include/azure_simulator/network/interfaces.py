@@ -7,15 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address
 from itertools import islice
-from typing import TYPE_CHECKING, ClassVar, Literal
-
-from pydantic import Field, JsonValue
+from typing import TYPE_CHECKING
 
 from include.azure_simulator.compute.store import (
-    EnvelopeBody,
     ProvisioningState,
-    Reference,
-    RequestBody,
     Resource,
     Store,
     Written,
@@ -25,6 +20,12 @@ from include.azure_simulator.compute.store import (
     checked_location,
 )
 from include.azure_simulator.errors import ArmError
+from include.azure_simulator.network.interface_bodies import (
+    InterfaceBody,
+    InterfacePropertiesBody,
+    IpConfigurationBody,
+    IpPropertiesBody,
+)
 from include.azure_simulator.network.networks import NAMESPACE, RESERVED_ADDRESSES, Subnet
 from include.azure_simulator.operations import Operation, OperationFamily
 from include.azure_simulator.resources import JsonObject, ResourceId
@@ -100,70 +101,6 @@ class NetworkInterface(Resource):
         body = self.envelope()
         body["properties"] = properties
         return body
-
-
-class IpPropertiesBody(RequestBody):
-    """The properties of an IP configuration in a PUT."""
-
-    read_only: ClassVar[frozenset[str]] = frozenset({"provisioningState", "privateLinkConnectionProperties"})
-
-    subnet: Reference | None = None
-    private_ip_address: IPv4Address | None = Field(default=None, alias="privateIPAddress")
-    private_ip_allocation_method: Literal["Static", "Dynamic"] = Field(
-        default="Dynamic", alias="privateIPAllocationMethod"
-    )
-    private_ip_address_version: Literal["IPv4"] = Field(default="IPv4", alias="privateIPAddressVersion")
-    primary: bool | None = None
-    public_ip_address: Reference | None = Field(default=None, alias="publicIPAddress")
-
-
-class IpConfigurationBody(RequestBody):
-    """An IP configuration in a PUT."""
-
-    read_only: ClassVar[frozenset[str]] = frozenset({"id", "type", "etag"})
-
-    name: str
-    properties: IpPropertiesBody = IpPropertiesBody()
-
-
-class InterfacePropertiesBody(RequestBody):
-    """The properties of a network interface in a PUT."""
-
-    read_only: ClassVar[frozenset[str]] = frozenset(
-        {
-            "provisioningState",
-            "resourceGuid",
-            "virtualMachine",
-            "primary",
-            "macAddress",
-            "hostedWorkloads",
-            "tapConfigurations",
-            "vnetEncryptionSupported",
-            "defaultOutboundConnectivityEnabled",
-            "dscpConfiguration",
-            "privateEndpoint",
-            "privateLinkService",
-        }
-    )
-
-    ip_configurations: list[IpConfigurationBody] = Field(default_factory=list)
-    enable_accelerated_networking: bool | None = None
-    enable_ip_forwarding: bool | None = Field(default=None, alias="enableIPForwarding")
-    disable_tcp_state_tracking: JsonValue = None
-    network_security_group: Reference | None = None
-    dns_settings: JsonValue = None
-    nic_type: JsonValue = None
-    auxiliary_mode: JsonValue = None
-    auxiliary_sku: JsonValue = None
-    workload_type: JsonValue = None
-    migration_phase: JsonValue = None
-
-
-class InterfaceBody(EnvelopeBody):
-    """A network interface in a PUT."""
-
-    properties: InterfacePropertiesBody = InterfacePropertiesBody()
-    extended_location: JsonValue = None
 
 
 class NetworkInterfaces(Store[NetworkInterface]):

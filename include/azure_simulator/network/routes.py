@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from include.azure_simulator.compute.answers import deleted, listed, world_of, written
 from include.azure_simulator.compute.store import not_found
-from include.azure_simulator.network.interfaces import InterfaceBody
+from include.azure_simulator.network.interface_bodies import InterfaceBody
 from include.azure_simulator.network.networks import network_id
 from include.azure_simulator.network.world import NetworkWorld
 from include.azure_simulator.rendering import no_route

@@ -14,7 +14,6 @@ from golden_pools.errors import AzureBusyError, AzureRefusedError, GoldenPoolsEr
 from golden_pools.operators.base import GRACE, StateStore, now
 from golden_pools.operators.passport_files import note_deleted
 from golden_pools.rules.facts import folded
-from golden_pools.rules.plan import RETIRED_TAG, ImageVerdict, is_marked
 from golden_pools.rules.retention import (
     Action,
     Decision,
@@ -22,7 +21,6 @@ from golden_pools.rules.retention import (
     World,
     decide,
     orders,
-    retired_tags,
     spare_runs,
 )
 from golden_pools.rules.retention.report import as_json, table, totals_table
@@ -184,6 +182,8 @@ class CarryOutOperator(RetentionOperator):
         self, survey: Survey, world: World, due: Sequence[Decision]
     ) -> tuple[list[str], list[GoldenPoolsError], list[tuple[str, PendingOperation]]]:
         """Begin with everything that is still due right before its turn."""
+        from golden_pools.hooks.disposal import begin
+
         done: list[str] = []
         failures: list[GoldenPoolsError] = []
         operations: list[tuple[str, PendingOperation]] = []
@@ -194,7 +194,7 @@ class CarryOutOperator(RetentionOperator):
                     self.log.warning("%s %s is left: the pools have changed", one.kind, one.id)
                     continue
                 try:
-                    operation = self._begin(world, one)
+                    operation = begin(world, one)
                 except GoldenPoolsError as error:
                     self.log.error("%s", error)
                     failures.append(error)
@@ -210,51 +210,6 @@ class CarryOutOperator(RetentionOperator):
         if survey.errors:
             raise _blind(survey.errors)
         return {folded(one.id): one.action for one in decide(replace(world, pools=pools))}
-
-    def _begin(self, world: World, one: Decision) -> PendingOperation | None:
-        from golden_pools.hooks.arm import RemovalHook
-        from golden_pools.hooks.compute import ComputeHook
-        from golden_pools.hooks.operations import PendingOperation
-
-        spec = world.specs[one.spec]
-        if one.action is Action.GOING:
-            if one.kind is Kind.CANARY:
-                return None
-            return PendingOperation(what=f"delete {one.name}", resource_id=one.id, removes=True)
-        if one.action is Action.DELETE:
-            if one.kind is Kind.CANARY:
-                self._delete_canary(world, one)
-                return None
-            with RemovalHook(spec.connection, spec.subscription) as hook:
-                return hook.begin_delete(one.id)
-        with ComputeHook(spec.connection, spec.subscription) as hook:
-            if one.action is Action.RETIRE:
-                days = world.policies[folded(one.id).partition("/versions/")[0]].grace_days
-                return hook.mark_version(
-                    one.id,
-                    tags=retired_tags(world.now, one.why),
-                    exclude_from_latest=True,
-                    end_of_life=world.now + timedelta(days=days),
-                )
-            version = next(version for version in world.versions if version.id == one.id)
-            return hook.mark_version(
-                one.id,
-                tags={RETIRED_TAG: ""},
-                exclude_from_latest=not is_marked(version.tags, ImageVerdict.GOOD),
-                end_of_life=None,
-            )
-
-    def _delete_canary(self, world: World, one: Decision) -> None:
-        """Begin to delete a canary pool, after the job of its probes, which has its name and is bound to it."""
-        from golden_pools.hooks.batch_work import BatchWorkHook
-
-        spec = world.specs[one.spec]
-        group, account = spec.pool.resource_group, spec.pool.account
-        with BatchWorkHook(spec.connection, spec.subscription) as hook:
-            job = hook.job(group, account, one.name)
-            if job is not None and job.pool.casefold() == one.name.casefold():
-                hook.delete_job(group, account, one.name)
-            hook.delete_pool(group, account, one.name)
 
     def _wait(self, connection: str, subscription: str, operations: Sequence[dict[str, Any]]) -> None:
         from golden_pools.triggers.operation import OperationsTrigger
