@@ -18,13 +18,15 @@ MAY_IMPORT = {
     "retries": {"retries", "errors"},
     "assets": {"assets", "spec"},
     "forms": {"forms", "spec"},
+    "schedules": {"schedules", "spec"},
     "hooks": PURE | {"hooks"},
     "__main__": PURE | {"hooks"},
     "alias": PURE | {"alias", "hooks"},
     "triggers": PURE | {"triggers", "hooks"},
     "operators": PURE | {"operators", "triggers", "hooks", "retries"},
+    "image_group": {"image_group", "operators", "spec"},
     "sensors": PURE | {"sensors", "operators", "triggers", "hooks", "retries"},
-    "dags": PURE | {"alias", "operators", "sensors", "retries", "assets", "forms"},
+    "dags": PURE | {"alias", "operators", "sensors", "retries", "assets", "forms", "schedules", "image_group"},
 }
 """``dags`` are the files in ``dags/``; every other name is a module or package of ``golden_pools``."""
 

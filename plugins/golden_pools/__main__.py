@@ -64,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
         question = questions.add_parser(name, help=words, description=words)
         for positional in names:
             question.add_argument(positional, metavar=positional.upper(), help=_HELP[positional])
+        if name != "from_node":
+            words = "so many of the newest versions, beside those that pools are on (default: %(default)s)"
+            question.add_argument("--last", type=_number, default=10, metavar="N", help=words)
         question.add_argument("--json", action="store_true", help="as JSON")
         question.add_argument("--picture", type=Path, metavar="FILE.svg", help="draw it, too")
     return parser
@@ -75,6 +78,12 @@ _HELP = {
     "version": "number of a version, definition/number, or the whole ARM id",
     "vm": "name of a VM, resource group/VM, or the whole ARM id",
 }
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not a number of things, 0 or more")
+    return int(text)
 
 
 def _start_airflow() -> None:
@@ -102,10 +111,10 @@ def _line(options: argparse.Namespace) -> Line:
     if question == "from_node":
         return lineage.from_node(seen, options.pool, options.node)
     if question == "from_pool":
-        return lineage.from_pool(seen, options.pool)
+        return lineage.from_pool(seen, options.pool, last=options.last)
     if question == "from_version":
-        return lineage.from_version(seen, options.version)
-    return lineage.from_vm(seen, options.vm)
+        return lineage.from_version(seen, options.version, last=options.last)
+    return lineage.from_vm(seen, options.vm, last=options.last)
 
 
 def _show(line: Line) -> None:

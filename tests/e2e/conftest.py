@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -88,17 +89,20 @@ def start_airflow(tmp_path: Path) -> Iterator[Callable[..., RealAirflow]]:
 
 
 @contextmanager
-def site_of(home: Path, environment: Mapping[str, str] | None = None) -> Iterator[tuple[RealAirflow, Cloud, Path]]:
+def site_of(
+    home: Path, environment: Mapping[str, str] | None = None, *, start: datetime | None = None
+) -> Iterator[tuple[RealAirflow, Cloud, Path]]:
     """Serve the sample world 600 times faster than Azure, to an Airflow that is to be started.
 
     The directory has its pool specs; the sample ``small`` is the only one at first.
 
     :param environment: further environment variables of the Airflow
+    :param start: where Azure's clock begins; now if absent
     """
     specs = home / "pools"
     specs.mkdir()
     (specs / SAMPLE.name).write_bytes(SAMPLE.read_bytes())
-    world = World.load(clock=Clock(speed=600))
+    world = World.load(clock=Clock(speed=600, start=start))
     with serve(world) as url:
         place = {"AIRFLOW_CONN_AZURE_DEFAULT": SimulatorProcess(url).connection, "GOLDEN_POOLS_DIR": str(specs)}
         yield RealAirflow(home / "airflow", environment={**place, **(environment or {})}), Cloud(world, url), specs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,8 @@ def dag_of(pool: str) -> str:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Start all of it, with a pool per source and one whose builds fail every minute."""
     home = tmp_path_factory.mktemp("sources")
-    with postgres() as database, site_of(home, database) as (airflow, cloud, specs):
+    month_ago = datetime.now(tz=UTC) - timedelta(days=30)  # by Airflow's clock all is old enough for retention
+    with postgres() as database, site_of(home, database, start=month_ago) as (airflow, cloud, specs):
         found = Site(airflow, cloud, specs)
         network = f"/subscriptions/{cloud.subscription}/resourceGroups/golden/providers/Microsoft.Network"
         subnet = f"{network}/virtualNetworks/golden-net/subnets/builders"
@@ -276,10 +278,11 @@ def test_retention_reports_what_may_go(site: Site, story: Story) -> None:
     assert site.airflow.wait("retire_images", run) == "success", site.airflow.task_states("retire_images", run)
     first = story.packed[1].source["version_id"]
     (item,) = event_of(site, "golden-pools/retention", run)["items"]
-    assert (item["action"], item["kind"], item["id"].casefold()) == ("retire", "version", first.casefold())
+    assert (item["action"], item["kind"], item["id"].casefold()) == ("retire", "image version", first.casefold())
     log = site.airflow.log("retire_images", run, "report")
-    assert re.search(rf"retire +version +.*{first.rpartition('/')[2]}", log), log
-    assert re.search(r"spec +keep +restore +retire", log), log
+    number = re.escape(first.rpartition("/")[2])
+    assert re.search(rf"^retire +image version +\S*{number} +{PACKED} .*newer ones are good", log, re.MULTILINE), log
+    assert re.search(rf"^{PACKED} +\d+ +0 +1 +0 +0 ", log, re.MULTILINE), log
 
 
 def test_the_watch_tells_what_has_drifted(site: Site, story: Story) -> None:

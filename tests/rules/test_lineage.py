@@ -280,6 +280,21 @@ def test_a_pool_that_takes_what_is_latest_is_named() -> None:
     assert any("names a definition" in gap for gap in gaps)
 
 
+def test_older_versions_go_with_all_that_only_led_to_them_and_that_is_said() -> None:
+    line = from_vm(kept(), "golden-vm", last=1)
+    assert names(line) == WHOLE
+    assert "1 older version is left out: --last shows more" in line.unknown
+    assert names(from_pool(kept(), "small", last=1)) == WHOLE
+    assert from_vm(kept(), "golden-vm", last=2) == from_vm(kept(), "golden-vm")
+
+
+def test_a_version_that_a_pool_is_on_or_that_is_asked_for_is_never_left_out() -> None:
+    old = azure(pools=(pool(OLD),))
+    assert "image version: golden/2026.902.1" in names(from_vm(old, "golden-vm", last=0))
+    assert "image version: golden/2026.1101.1" not in names(from_vm(old, "golden-vm", last=0))
+    assert "image version: golden/2026.1101.1" in names(from_version(old, NEW, last=0))
+
+
 def test_azure_does_not_keep_the_case_of_ids() -> None:
     there = azure()
     shouting = tuple(replace(one, source_id=str(one.source_id).upper()) for one in there.versions)

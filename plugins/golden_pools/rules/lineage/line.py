@@ -147,20 +147,29 @@ class Chart:
         """Return the stations of one kind."""
         return [station for station in self.stations.values() if station.kind is kind]
 
-    def line(self, question: str, asked: str, *, only: Callable[[Link], bool] = lambda _: True) -> Line:
+    def line(
+        self, question: str, asked: str, *, last: int | None, only: Callable[[Link], bool] = lambda _: True
+    ) -> Line:
         """Return what leads to a station and what comes from it.
 
         :param asked: its key
+        :param last: so many of the newest versions, beside those that pools are on; None: all
         :param only: links that count
         """
         links = [link for link in self.links.values() if only(link)]
         keys = {asked, *_reach(asked, links, back=True), *_reach(asked, links, back=False)}
-        stations = [replace(self.stations[key], asked=key == asked) for key in keys]
+        links = [link for link in links if {link.before, link.after} <= keys]
+        ordered = sorted((replace(self.stations[key], asked=key == asked) for key in keys), key=_in_order)
+        old = set() if last is None else _older(ordered, links, last)
+        out = {*old, *_bound_to(old, ordered, links)}
+        unknown = [line for key, line in self.unknown if not key or key in keys - out]
+        if old:
+            unknown.append(f"{len(old)} older version{'s are' if len(old) > 1 else ' is'} left out: --last shows more")
         return Line(
             question=question,
-            stations=tuple(sorted(stations, key=_in_order)),
-            links=tuple(link for link in links if {link.before, link.after} <= keys),
-            unknown=tuple(line for key, line in self.unknown if not key or key in keys),
+            stations=tuple(station for station in ordered if station.key not in out),
+            links=tuple(link for link in links if not {link.before, link.after} & out),
+            unknown=tuple(unknown),
         )
 
 
@@ -178,6 +187,31 @@ def _reach(start: str, links: Iterable[Link], *, back: bool) -> set[str]:
         waiting = {key for key, is_end in reached if not is_end} - followed
         followed = followed | waiting
     return found
+
+
+def _older(ordered: Iterable[Station], links: Iterable[Link], last: int) -> set[str]:
+    """Return the versions that are not among the newest, not asked for, and not what a pool is on now."""
+    in_use = {link.before for link in links if not link.over}
+    newest = [station for station in ordered if station.kind is Kind.VERSION]
+    return {station.key for station in newest[last:] if not station.asked and station.key not in in_use}
+
+
+def _bound_to(old: set[str], stations: Iterable[Station], links: Iterable[Link]) -> set[str]:
+    """Return what leads to these versions and nowhere else, and what only ever ran on them."""
+    kinds = {station.key: station.kind for station in stations if not station.asked}
+    bound: set[str] = set()
+    for kind in (Kind.IMAGE, Kind.SNAPSHOTS, Kind.SOURCE, Kind.POOL, Kind.NODES):
+        other_side: dict[str, set[str]] = {}
+        for link in links:
+            here, there = (
+                (link.before, link.after)
+                if kind in (Kind.IMAGE, Kind.SNAPSHOTS, Kind.SOURCE)
+                else (link.after, link.before)
+            )
+            if kinds.get(here) is kind:
+                other_side.setdefault(here, set()).add(there)
+        bound |= {key for key, others in other_side.items() if others <= old | bound}
+    return bound
 
 
 def _in_order(station: Station) -> tuple[Any, ...]:

@@ -1,4 +1,7 @@
-"""The four questions to a line: from a VM, a version, a pool, a node."""
+"""The four questions to a line: from a VM, a version, a pool, a node.
+
+``last`` limits an answer to so many of the newest versions, beside those that pools are on.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,22 @@ from golden_pools.rules.lineage.stations import image_station, node_station, poo
 from golden_pools.rules.plan import account_id
 
 
-def from_vm(seen: Seen, vm: str) -> Line:
+def from_vm(seen: Seen, vm: str, *, last: int | None = None) -> Line:
     """Return what came of a VM, or of another source: forward to the nodes."""
     chart = chart_of(seen)
-    return chart.line(f"from_vm {vm}", named(chart, Kind.SOURCE, vm, "VM").key)
+    return chart.line(f"from_vm {vm}", named(chart, Kind.SOURCE, vm, "VM").key, last=last)
 
 
-def from_version(seen: Seen, version: str) -> Line:
+def from_version(seen: Seen, version: str, *, last: int | None = None) -> Line:
     """Return where a version came from, and where it went."""
     chart = chart_of(seen)
-    return chart.line(f"from_version {version}", named(chart, Kind.VERSION, version, "version").key)
+    return chart.line(f"from_version {version}", named(chart, Kind.VERSION, version, "version").key, last=last)
 
 
-def from_pool(seen: Seen, pool: str) -> Line:
+def from_pool(seen: Seen, pool: str, *, last: int | None = None) -> Line:
     """Return what a pool runs on and ran on, back to the VM, and its nodes; a spec's name means its current pool."""
     chart = chart_of(seen)
-    return chart.line(f"from_pool {pool}", _pool_named(chart, seen, pool).key)
+    return chart.line(f"from_pool {pool}", _pool_named(chart, seen, pool).key, last=last)
 
 
 def from_node(seen: Seen, pool: str, node: str) -> Line:
@@ -47,7 +50,7 @@ def from_node(seen: Seen, pool: str, node: str) -> Line:
     if version is not None:
         chart.link(version, station.key)
     others = {one.key for one in chart.of(Kind.VERSION)} - {version}
-    return chart.line(f"from_node {pool} {node}", key, only=lambda link: link.before not in others)
+    return chart.line(f"from_node {pool} {node}", key, last=None, only=lambda link: link.before not in others)
 
 
 def asked_pool(seen: Seen, text: str) -> Station:
