@@ -78,9 +78,9 @@ with DAG(
     )
     throwaways = CarryOutOperator(
         task_id="throwaways",
-        kinds=[Kind.VM, Kind.CARD, Kind.DISK],
+        kinds=[Kind.VM, Kind.CARD, Kind.DISK, Kind.RESTORE_POINT],
         actions=[Action.DELETE],
-        doc_md="Throwaway VMs, network cards and disks that broken runs left.",
+        doc_md="Throwaway VMs, network cards, disks and restore points that broken runs left.",
     )
     acting = [canaries, mark, versions, images, snapshots, throwaways]
     for task in acting:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from include.airflow_settings import ROOT, project_environment
 
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from include.azure_simulator.resources import JsonObject
     from include.azure_simulator.settings import LogSettings
     from tests.simulator import SimulatorProcess
+
+# A machine may be slow, or busy with other things.
+settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any_machine")
 
 REQUIRED = frozenset(filter(None, os.environ.get("GOLDEN_POOLS_REQUIRE", "").split(",")))
 """What must be there: a test that needs it fails without it, where it would be skipped otherwise."""

@@ -20,7 +20,7 @@ def reports() -> dict[int, Cost]:
 def test_a_report_asks_for_each_page_once(reports: dict[int, Cost]) -> None:
     for size, one in reports.items():
         pages = -(-size // PER_PAGE) + 2 * -(-size // 200)
-        others = 7  # accounts, pools, galleries, definitions, VMs, disks, network cards
+        others = 8  # accounts, pools, galleries, definitions, VMs, disks, network cards, restore points
         assert one.requests == pages + others, size
         assert one.writes == 0
 

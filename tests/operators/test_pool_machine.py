@@ -388,7 +388,6 @@ TestPoolMachine.settings = settings(
     derandomize=not EXAMPLES,
     database=None,
     stateful_step_count=10,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate, Phase.shrink],
 )

@@ -421,6 +421,8 @@ def test_two_roles_allow_what_it_does_and_the_second_nothing_else(retention: Ret
     of_throwaways = {
         "microsoft.compute/virtualmachines/delete",
         "microsoft.compute/disks/delete",
+        "microsoft.compute/restorepointcollections/delete",
+        "microsoft.compute/restorepointcollections/restorepoints/delete",
         "microsoft.network/networkinterfaces/delete",
     }
     assert needed - roles["custom-role"] == roles["retention-role"] - roles["custom-role"] - of_throwaways

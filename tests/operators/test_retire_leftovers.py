@@ -11,6 +11,7 @@ import yaml
 from golden_pools.spec.model import PoolSpec
 
 from dags.golden_pools import pool_dag
+from tests.operators import test_restore_point as restore_point
 from tests.operators.conftest import ACCOUNT, COMPUTE, Run, kill_at_write
 from tests.operators.test_clone import cloned, stages, started, throwaways
 from tests.operators.test_retire_images import Retention
@@ -181,3 +182,61 @@ def test_a_canary_pool_of_a_run_that_goes_on_stays(nights: Nights, kept: Any, re
     retention.going_on = {run.run_id}
     retention.a_run(days_later=2)
     assert len(nights.cloud.pools()) == 1
+
+
+# -- restore points ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def builder(nights: Nights) -> Nights:
+    """The world with a VM that runs and whose disks a restore point catches at one moment."""
+    nights.make_vm(power_state="running", os_disk={"name": "build-os", "size_gib": 32, "caching": "ReadOnly"})
+    return nights
+
+
+def points_left(nights: Nights, spec: PoolSpec, number: int) -> Run:
+    """Leave a run whose worker was killed at its n-th write while it took a restore point."""
+    run, tasks = restore_point.stages(nights, spec)
+    run.do(pool_dag("small", spec).task_dict["preflight"])
+    kill_at_write(run, tasks["restore_point"], number, sent=True)
+    return run
+
+
+@pytest.mark.parametrize("number", range(2, 5))
+def test_restore_points_their_collection_and_their_disks_go_wherever_the_run_broke_off(
+    builder: Nights, kept: Any, retention: Retention, number: int
+) -> None:
+    points_left(builder, kept(restore_point.captured(builder)), number)
+    assert restore_point.left(builder.cloud) != []
+    retention.a_run(days_later=0.5)
+    assert deleted(builder) == []
+    retention.a_run(days_later=1)
+    assert retention.errors == {}
+    assert restore_point.left(builder.cloud) == []
+    builder.cloud.forget()
+    retention.a_run(days_later=1)
+    assert builder.cloud.writes() == []
+
+
+def test_restore_points_of_a_run_that_goes_on_stay(builder: Nights, kept: Any, retention: Retention) -> None:
+    run = points_left(builder, kept(restore_point.captured(builder)), 4)
+    there = restore_point.left(builder.cloud)
+    retention.going_on = {run.run_id}
+    retention.a_run(days_later=2)
+    assert restore_point.left(builder.cloud) == there
+
+
+def test_a_restore_point_that_somebody_else_took_keeps_itself_and_its_collection(
+    builder: Nights, kept: Any, retention: Retention
+) -> None:
+    run = points_left(builder, kept(restore_point.captured(builder)), 2)
+    url = f"{builder.cloud.url}/subscriptions/{builder.cloud.subscription}/{restore_point.COLLECTION}"
+    for name in ("by-hand", "other-20251101T000000"):
+        builder.virtual.sleep(3600)
+        body = {"properties": {"consistencyMode": "CrashConsistent"}}
+        answer = httpx.put(f"{url}/restorePoints/{name}", params={"api-version": "2026-04-01"}, json=body, timeout=30)
+        assert answer.status_code < 300, answer.text
+    retention.a_run(days_later=2)
+    assert retention.errors == {}
+    assert deleted(builder) == [run.plan.stem]
+    assert restore_point.left(builder.cloud) == ["by-hand", "other-20251101T000000", "small-build-vm"]

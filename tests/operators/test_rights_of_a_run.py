@@ -41,7 +41,7 @@ OF_LINKED_RESOURCES = {
 }
 """Rights that Azure asks for beside that of the call itself: on what the body names, and on parts of the answer."""
 
-OF_COMPARING = {"microsoft.network/networkinterfaces/read"}
+OF_COMPARING = {"microsoft.network/networkinterfaces/read", "microsoft.compute/restorepointcollections/read"}
 """Rights to what only the watch and retention list."""
 
 

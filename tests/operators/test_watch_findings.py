@@ -235,13 +235,27 @@ def left_card(cloud: Cloud) -> str:
     return name
 
 
+def left_restore_point(cloud: Cloud) -> str:
+    vm = f"/subscriptions/{cloud.subscription}/resourceGroups/golden/providers/Microsoft.Compute/virtualMachines"
+    url = f"{cloud.url}/subscriptions/{cloud.subscription}/{COMPUTE}/restorePointCollections/small-golden-vm"
+    tags = {**MADE_BY_A_RUN, "golden-pools-throwaway": "restore_point"}
+    for path, body in (
+        ("", {"location": "westeurope", "tags": tags, "properties": {"source": {"id": f"{vm}/golden-vm"}}}),
+        (f"/restorePoints/{STEM}", {"properties": {"consistencyMode": "CrashConsistent"}}),
+    ):
+        httpx.put(f"{url}{path}", params={"api-version": "2026-04-01"}, json=body, timeout=30).raise_for_status()
+    return "small-golden-vm"
+
+
 def left_canary(cloud: Cloud) -> str:
     cloud.make_pool(cloud.image_of(), name="canary-1")
     cloud.mark("canary-1", alias="small", role="canary", since="2026-11-01T00:00:00+00:00")
     return "canary-1"
 
 
-@pytest.mark.parametrize("leave", [left_snapshot, left_image, left_disk, left_vm, left_card, left_canary])
+@pytest.mark.parametrize(
+    "leave", [left_snapshot, left_image, left_disk, left_vm, left_card, left_restore_point, left_canary]
+)
 def test_each_leftover_is_found_after_a_day(cloud: Cloud, watcher: Watch, leave: Callable[[Cloud], str]) -> None:
     good(cloud)
     watcher.run()

@@ -396,7 +396,7 @@ LONG_NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_siz
     names=st.lists(LONG_NAMES, min_size=1, max_size=6, unique=True),
     ended=st.booleans(),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_name_is_too_long_for_the_picture(names: list[str], ended: bool) -> None:
     pools = tuple(pool(NEW, re.sub(r"[/\s]", "-", name)) for name in names)
     known = passport(NEW, until=5 if ended else None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from golden_pools.rules import orphans
-from golden_pools.rules.facts import ImageVersion, ManagedImage, Resource, Snapshot
+from golden_pools.rules.facts import ImageVersion, ManagedImage, Resource, RestorePointCollection, Snapshot
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=3)
@@ -109,3 +109,24 @@ def test_a_network_card_is_as_old_as_the_run_in_its_name() -> None:
 
 def test_what_is_attached_is_not_left_behind() -> None:
     assert orphans.left_resources([Resource(id="d", name="d", created=LONG_AGO, tags=OURS, used_by="/vm")], NOW) == []
+
+
+POINTS = {**OURS, "golden-pools-throwaway": "restore_point"}
+
+
+@pytest.mark.parametrize(
+    ("points", "tags", "left"),
+    [
+        ((STEM,), POINTS, [""]),
+        ((STEM, "small-20261124T020005"), POINTS, [f"/restorePoints/{STEM}"]),
+        ((STEM, "by-hand"), POINTS, [f"/restorePoints/{STEM}"]),
+        (("small-20261124T020005",), POINTS, []),
+        ((), POINTS, []),
+        ((STEM,), OURS, []),
+        ((STEM,), {"golden-pools-throwaway": "restore_point"}, []),
+    ],
+    ids=["all", "one is young", "one is somebody else's", "young", "empty", "no throwaway", "no run"],
+)
+def test_restore_points_are_left_behind_after_a_day(points: tuple[str, ...], tags: Any, left: list[str]) -> None:
+    collection = RestorePointCollection(id="/c", name="c", vm_id="/vm", points=points, tags=tags)
+    assert orphans.left_restore_points(collection, NOW) == [f"/c{tail}" for tail in left]

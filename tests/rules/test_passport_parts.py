@@ -73,13 +73,13 @@ parts = st.builds(
 
 
 @given(st.lists(parts, min_size=1, max_size=5).flatmap(lambda made: st.tuples(st.just(made), st.permutations(made))))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_order_of_the_parts_does_not_matter(both: tuple[list[Passport], list[Passport]]) -> None:
     assert merge(both[0]) == merge(both[1])
 
 
 @given(st.lists(parts, min_size=1, max_size=4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_is_known_already_changes_nothing(made: list[Passport]) -> None:
     together = merge(made)
     assert merge([together, together]) == together
@@ -88,7 +88,7 @@ def test_what_is_known_already_changes_nothing(made: list[Passport]) -> None:
 
 
 @given(st.lists(parts, min_size=1, max_size=4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_uses_of_one_pool_never_overlap(made: list[Passport]) -> None:
     uses = merge(made).pools
     for name in ("a", "b"):

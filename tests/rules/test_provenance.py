@@ -59,7 +59,7 @@ def test_what_is_too_long_is_left_out_and_never_cut() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=600), st.none() | st.text(max_size=300), max_size=70))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_tags_are_within_azures_limits_and_whole(wanted: dict[str, str | None]) -> None:
     tags = fitting(wanted)
     assert len(tags) <= 50

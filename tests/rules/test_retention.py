@@ -32,9 +32,7 @@ from tests.rules.retention_worlds import (
     worlds,
 )
 
-SLOW = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+SLOW = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def ago(**span: float) -> datetime:

@@ -10,7 +10,7 @@ import pytest
 from airflow.timetables.trigger import CronTriggerTimetable
 from golden_pools.rules.scale import last_come, next_change, next_come, targets_at, time_in_force
 from golden_pools.spec.model import ScaleTime, Targets
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.rules.build import spec
@@ -93,7 +93,6 @@ MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2060, 1, 1), timezones=st.
 CRONS = FIELDS.map(" ".join)
 
 
-@settings(deadline=None)  # croniter takes its time with rare dates
 @given(CRONS, MOMENTS)
 def test_a_time_that_a_spec_may_have_came_before_any_moment_and_comes_again(cron: str, moment: datetime) -> None:
     """So one of the times is always in force, and there is no time before the first."""

@@ -19,6 +19,7 @@ from golden_pools.rules.facts import (
     RegionReplication,
     ResizeError,
     Resource,
+    RestorePointCollection,
     Snapshot,
     SupportedImage,
     VmSize,
@@ -456,6 +457,13 @@ CARD = Resource(
     created=None,
     tags=OURS,
 )
+POINTS = RestorePointCollection(
+    id=f"{COMPUTE}/restorePointCollections/small-golden-vm",
+    name="small-golden-vm",
+    vm_id="/vm",
+    points=(STEM,),
+    tags={**OURS, "golden-pools-throwaway": "restore_point"},
+)
 CANARY = {"golden_pools_alias": "small", "golden_pools_role": "canary", "golden_pools_since": LONG_AGO.isoformat()}
 
 
@@ -466,6 +474,7 @@ CANARY = {"golden_pools_alias": "small", "golden_pools_role": "canary", "golden_
         ({"snapshots": (SNAPSHOT,), "managed_images": (IMAGE,)}, f"managed image {STEM}"),
         ({"disks": (DISK,)}, "throwaway disk clone"),
         ({"vms": (DISK,)}, "throwaway VM clone"),
+        ({"restore_points": (POINTS,)}, "restore point small-golden-vm"),
         ({"network_cards": (CARD,)}, "throwaway network card clone-20261101T020005-small-nic"),
     ],
 )

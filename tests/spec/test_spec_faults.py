@@ -266,7 +266,7 @@ YAML_PIECES = (
 PIECES = st.text(max_size=8) | st.sampled_from(YAML_PIECES.split("|"))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.tuples(st.integers(0, len(SAMPLE)), st.integers(0, 30), PIECES), min_size=1, max_size=5))
 def test_whatever_stands_in_the_file_the_answer_is_a_spec_or_faults_with_lines_of_the_file(
     edits: list[tuple[int, int, str]],
@@ -288,7 +288,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(sorted({*REPLACEMENTS, "golden_vm", "image", "pool", "resize", "schedule", "pool.targets"})), VALUES
 )

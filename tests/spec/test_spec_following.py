@@ -79,7 +79,8 @@ def test_whom_a_pool_cannot_follow(tmp_path: Path) -> None:
     assert faults(load_pools(tmp_path)) == {
         "itself": ["'itself', which is this pool; allowed: another pool"],
         "nobody": [
-            "'haed', of which there is no spec; allowed: a pool with a file in this directory; did you mean 'head'?"
+            "'haed', of which there is no spec file; allowed: a pool that has one, read together with this file; "
+            "did you mean 'head'?"
         ],
         "chained": [
             "'first', which follows head itself; allowed: the pool whose runs make the image, and the others in after"
@@ -102,7 +103,7 @@ def test_for_whom_a_pool_cannot_wait(tmp_path: Path) -> None:
         "third": [
             "'head', for which every follower waits; allowed: other followers of it",
             "'other', which does not follow head; allowed: other followers of it",
-            "'nobody', of which there is no spec; allowed: a pool with a file in this directory",
+            "'nobody', of which there is no spec file; allowed: a pool that has one, read together with this file",
             "'third', which waits for this pool; allowed: an order without a circle",
         ],
         "last": ["'one', whose file one.yaml has faults; allowed: a pool whose spec is good"],

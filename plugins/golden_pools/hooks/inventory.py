@@ -14,6 +14,7 @@ from golden_pools.hooks import batch_facts, compute_facts
 from golden_pools.hooks.arm import ArmHook
 from golden_pools.hooks.failures import azure_errors, is_absent
 from golden_pools.rules import facts
+from golden_pools.rules.plan import is_made_by_a_run
 
 Fact = TypeVar("Fact")
 
@@ -106,6 +107,20 @@ class InventoryHook(ArmHook):
         """Return the network cards of a resource group."""
         where = f"{self._group(group)}/providers/Microsoft.Network/networkInterfaces"
         return self._all("network cards", self._group(group), lambda: self._list_raw(where), compute_facts.resource)
+
+    def restore_points(self, group: str) -> list[facts.RestorePointCollection]:
+        """Return the collections that runs have made in a resource group, with their restore points."""
+        client = self.compute_client().restore_point_collections
+        return self._all(
+            "restore point collections",
+            self._group(group),
+            lambda: (
+                client.get(group, collection.name, expand="restorePoints")
+                for collection in client.list(group)
+                if is_made_by_a_run(collection.tags or {})
+            ),
+            compute_facts.restore_point_collection,
+        )
 
     def _group(self, group: str) -> str:
         return f"/subscriptions/{self.subscription}/resourceGroups/{group}"

@@ -69,6 +69,7 @@ class Lists(ExitStack):
             Look.VMS: hook.vms,
             Look.DISKS: hook.disks,
             Look.NETWORK_CARDS: hook.network_cards,
+            Look.RESTORE_POINTS: hook.restore_points,
         }
         listed = {look: self.ask(look, about, partial(kind, group)) for look, kind in kinds.items()}
         return {look: tuple(items) for look, items in listed.items() if items is not None}

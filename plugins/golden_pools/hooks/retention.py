@@ -54,6 +54,7 @@ class Survey(Lists):
             snapshots=tuple(lists[Look.SNAPSHOTS].values()),
             vms=tuple(lists[Look.VMS].values()),
             cards=tuple(lists[Look.NETWORK_CARDS].values()),
+            collections=tuple(lists[Look.RESTORE_POINTS].values()),
             disks=tuple(lists[Look.DISKS].values()),
             pools=pools,
             unread=self.unread,

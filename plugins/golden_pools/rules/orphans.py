@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from golden_pools.rules.facts import ImageVersion, ManagedImage, Pool, Resource, Snapshot
+from golden_pools.rules.clone import THROWAWAY_TAG
+from golden_pools.rules.facts import ImageVersion, ManagedImage, Pool, Resource, RestorePointCollection, Snapshot
 from golden_pools.rules.family import Role, role_of, since_when
 from golden_pools.rules.plan import is_made_by_a_run
 
@@ -105,6 +106,19 @@ def left_resources(resources: Iterable[Resource], now: datetime) -> list[Resourc
         and resource.used_by is None
         and is_old(made_when(resource.name, resource.created), now)
     ]
+
+
+def left_restore_points(collection: RestorePointCollection, now: datetime) -> list[str]:
+    """Return the ids of what runs did not remove: single restore points, or the collection where all of them are old.
+
+    Azure does not date a collection, so an empty one is nobody's here: the next run removes it.
+    """
+    if not is_made_by_a_run(collection.tags) or collection.tags.get(THROWAWAY_TAG) != "restore_point":
+        return []
+    old = [point for point in collection.points if is_old(made_when(point), now)]
+    if old and len(old) == len(collection.points):
+        return [collection.id]
+    return [f"{collection.id}/restorePoints/{point}" for point in old]
 
 
 def _sources(versions: Iterable[ImageVersion]) -> set[str]:

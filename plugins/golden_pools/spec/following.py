@@ -108,4 +108,7 @@ def _missing(name: str, specs: Specs, broken: Collection[str]) -> str:
     if name in broken:
         return f"found {quoted(name)}, whose file {name}.yaml has faults; allowed: a pool whose spec is good"
     near = did_you_mean(name, specs)
-    return f"found {quoted(name)}, of which there is no spec; allowed: a pool with a file in this directory{near}"
+    return (
+        f"found {quoted(name)}, of which there is no spec file; allowed: a pool that has one, read together with this "
+        f"file{near}"
+    )

@@ -41,8 +41,8 @@ VERSION_OR_DEFINITION_ID = (
 )
 # A signature in the query would be a secret, so none is taken.
 VHD_URI = r"^https://[a-z0-9]{3,24}\.blob\.[a-z0-9.-]+/[^?#\s]+\.vhd$"
-# The same goes for a store's; a relative path would mean another folder on each worker.
-STORE = r"^(/|[a-z][a-z0-9+.-]*://)[^?#\s]*$"
+# The same goes for a store's, and for a password; a relative path would mean another folder on each worker.
+STORE = r"^(/[^?#\s]*|[a-z][a-z0-9+.-]*://([^/?#\s:@]*@)?[^/?#\s@]*(/[^?#\s]*)?)$"
 CURRENCY = r"^[A-Z]{3}$"
 CONNECTION = r"^[A-Za-z0-9_.-]+$"
 PROBE = r"^[A-Za-z0-9_-]{1,56}$"
@@ -77,7 +77,7 @@ PATTERN_IN_WORDS = {
         "the address of a page blob without a signature, such as "
         "https://goldenvhds.blob.core.windows.net/vhds/golden.vhd"
     ),
-    STORE: "an absolute path, or a URL without a query, such as abfs://passports@teamstorage/pools",
+    STORE: "an absolute path, or a URL without password and query, such as abfs://passports@teamstorage/pools",
     CURRENCY: "three capital letters, such as EUR",
     CONNECTION: "letters, digits, _ . and -",
     PROBE: "1 to 56 letters, digits, dashes and underscores",

@@ -13,6 +13,7 @@ from dataclasses import replace
 from golden_pools.rules.retention.remains import (
     canary_decisions,
     image_decisions,
+    restore_point_decisions,
     snapshot_decisions,
     throwaway_decisions,
 )
@@ -40,6 +41,7 @@ def decide(world: World) -> list[Decision]:
         *image_decisions(world),
         *snapshot_decisions(world),
         *throwaway_decisions(world),
+        *restore_point_decisions(world),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What stands behind versions, and what broken runs left: managed images, snapshot sets, canaries, throwaway VMs.
+"""What stands behind versions, and what broken runs left: images, snapshot sets, canaries, throwaways.
 
 A managed image stays as long as a version made from it, and a snapshot set as long as an image or a version made from
 it: whether a version needs its source after its replication Microsoft does not say, and a shallow one does.
@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from golden_pools.rules.facts import ManagedImage, Pool, Resource, Snapshot, folded
+from golden_pools.rules.clone import THROWAWAY_TAG
+from golden_pools.rules.facts import ManagedImage, Pool, Resource, RestorePointCollection, Snapshot, folded
 from golden_pools.rules.family import ALIAS, Role, is_deleting, role_of
 from golden_pools.rules.orphans import (
     left_canaries,
     left_resources,
+    left_restore_points,
     made_when,
     orphaned_images,
     orphaned_snapshot_sets,
@@ -170,6 +173,29 @@ def throwaway_decisions(world: World) -> Iterator[Decision]:
             yield _decision(world, kind, resource, maker, action, why)
 
 
+def restore_point_decisions(world: World) -> Iterator[Decision]:
+    """Yield a decision for every restore point that our runs took, or for a collection as a whole if it goes."""
+    for collection in world.collections:
+        maker = world.maker(collection.id, collection.tags)
+        if maker is None or collection.tags.get(THROWAWAY_TAG) != "restore_point":
+            continue
+        stem = f"{world.specs[maker].image.name or maker}-".casefold()
+        ours = [point for point in collection.points if point.casefold().startswith(stem)]
+        left = left_restore_points(replace(collection, points=tuple(ours)), world.now)
+        if left == [collection.id] and len(ours) < len(collection.points):  # somebody else has put points there
+            left = [f"{collection.id}/restorePoints/{point}" for point in ours]
+        ids = left if left == [collection.id] else [f"{collection.id}/restorePoints/{point}" for point in ours]
+        for id_ in ids:
+            thing = replace(collection, id=id_)
+            if is_pinned(collection.tags):
+                action, why = Action.KEEP, "pinned"
+            elif id_ in left:
+                action, why = Action.DELETE, "its run did not remove it"
+            else:
+                action, why = Action.KEEP, "younger than a day"
+            yield _decision(world, Kind.RESTORE_POINT, thing, maker, action, why)
+
+
 def _fate(thing: Pool | Resource, left: Collection[str]) -> tuple[Action, str]:
     """Return what becomes of a thing that a run should have removed itself.
 
@@ -187,7 +213,7 @@ def _fate(thing: Pool | Resource, left: Collection[str]) -> tuple[Action, str]:
 def _decision(
     world: World,
     kind: Kind,
-    thing: ManagedImage | Snapshot | Pool | Resource,
+    thing: ManagedImage | Snapshot | Pool | Resource | RestorePointCollection,
     maker: str,
     action: Action,
     why: str,

@@ -9,7 +9,15 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 
-from golden_pools.rules.facts import ImageVersion, ManagedImage, Pool, Resource, Snapshot, folded
+from golden_pools.rules.facts import (
+    ImageVersion,
+    ManagedImage,
+    Pool,
+    Resource,
+    RestorePointCollection,
+    Snapshot,
+    folded,
+)
 from golden_pools.rules.orphans import stem_of
 from golden_pools.rules.plan import PIN_TAG, RUN_TAG, definition_of
 from golden_pools.spec.image import Retention
@@ -26,6 +34,7 @@ class Kind(StrEnum):
     VM = "throwaway VM"
     CARD = "throwaway network card"
     DISK = "throwaway disk"
+    RESTORE_POINT = "restore point"
 
 
 class Action(StrEnum):
@@ -85,8 +94,8 @@ class World:
     """Everything that was read, at one moment.
 
     ``versions`` are those of every gallery in the subscriptions that specs make images in; ``images``, ``snapshots``,
-    ``vms``, ``cards`` and ``disks`` those of every resource group that a spec makes images in; ``pools`` those of every
-    account.
+    ``vms``, ``cards``, ``disks`` and ``collections`` (of restore points) those of every resource group that a spec
+    makes images in; ``pools`` those of every account.
 
     :param unread: look-ups that failed, each in one line; with any of them nothing goes
     """
@@ -98,6 +107,7 @@ class World:
     snapshots: tuple[Snapshot, ...] = ()
     vms: tuple[Resource, ...] = ()
     cards: tuple[Resource, ...] = ()
+    collections: tuple[RestorePointCollection, ...] = ()
     disks: tuple[Resource, ...] = ()
     pools: tuple[Pool, ...] = ()
     unread: tuple[str, ...] = field(default=())

@@ -56,7 +56,16 @@ def left_throwaways(seen: Seen) -> Iterator[Finding]:
                 yield _finding(f"throwaway {kind}", [resource.id], run, "older than a day", (look.of(group),))
 
 
-CHECKS = (left_by_images, left_canaries, left_throwaways)
+def left_points(seen: Seen) -> Iterator[Finding]:
+    """Are there restore points that their runs did not remove?"""
+    for group, collections in seen.restore_points.items():
+        for collection in collections:
+            run = collection.tags.get(RUN_TAG, "")
+            for id_ in orphans.left_restore_points(collection, seen.now):
+                yield _finding("restore point", [id_], run, "older than a day", (Look.RESTORE_POINTS.of(group),))
+
+
+CHECKS = (left_by_images, left_canaries, left_throwaways, left_points)
 
 
 def _finding(what: str, ids: list[str], run: str, why: str, needs: Iterable[str]) -> Finding:

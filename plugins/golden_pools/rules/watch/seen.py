@@ -18,6 +18,7 @@ from golden_pools.rules.facts import (
     Pool,
     PoolNodes,
     Resource,
+    RestorePointCollection,
     Snapshot,
     SupportedImage,
     VmSize,
@@ -48,6 +49,7 @@ class Look(StrEnum):
     DISKS = "disks"
     VMS = "VMs"
     NETWORK_CARDS = "network cards"
+    RESTORE_POINTS = "restore points"
 
     def of(self, what: str) -> str:
         """Return the key of the look-up for one resource."""
@@ -136,6 +138,7 @@ class Seen:
     disks: Mapping[str, tuple[Resource, ...]] = field(default_factory=dict)
     vms: Mapping[str, tuple[Resource, ...]] = field(default_factory=dict)
     network_cards: Mapping[str, tuple[Resource, ...]] = field(default_factory=dict)
+    restore_points: Mapping[str, tuple[RestorePointCollection, ...]] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
 
     @property
