@@ -147,6 +147,20 @@ def test_a_stop_that_is_never_tried_again_forgets_nothing(cloud: Cloud, run: Run
     assert power_state(cloud) == "PowerState/running"
 
 
+def test_a_vm_that_somebody_starts_after_preflight_runs_in_the_end(cloud: Cloud, run: Run) -> None:
+    """What the stop has found counts, through its retries, and not what preflight saw before."""
+    cloud.arm("POST", f"{VM}/deallocate")
+    cloud.advance(minutes=5)
+    run.do(preflight())
+    cloud.arm("POST", f"{VM}/start")
+    cloud.advance(minutes=5)
+    kill_at_write(run, stop(), 1, sent=True)
+    cloud.advance(minutes=5)
+    run.do(stop())
+    run.do(start())
+    assert power_state(cloud) == "PowerState/running"
+
+
 def test_a_vm_that_somebody_stops_after_preflight_is_not_started(cloud: Cloud, run: Run) -> None:
     run.do(preflight())
     cloud.arm("POST", f"{VM}/deallocate")
@@ -217,11 +231,12 @@ def test_one_failed_disk_takes_the_set_with_it(cloud: Cloud, running_capture: Ru
     assert [found.id for found in cloud.world.compute.snapshots] == [by_hand]
 
 
-def test_a_disk_that_azure_refuses_at_once_takes_the_set_with_it(cloud: Cloud, running_capture: Run) -> None:
-    cloud.fault(method="PUT", path="-data-1$", status=409, code="SnapshotCountExceeded")
+@pytest.mark.parametrize("disk", WHOLE)
+def test_a_disk_that_azure_refuses_at_once_takes_the_set_with_it(cloud: Cloud, running_capture: Run, disk: str) -> None:
+    cloud.fault(method="PUT", path=f"-{disk}$", status=409, code="SnapshotCountExceeded")
     with pytest.raises(AzureRefusedError) as failed:
         running_capture.do(snapshot())
-    assert failed.value.what == "Could not make snapshot small-20261122T020005-data-1 of disk golden-vm-data-1"
+    assert failed.value.what == f"Could not make snapshot small-20261122T020005-{disk} of disk golden-vm-{disk}"
     assert "delete old ones" in failed.value.advice
     assert snapshots_there(cloud) == []
 

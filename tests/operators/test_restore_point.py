@@ -75,6 +75,24 @@ def test_the_disks_of_a_running_vm_are_copied_at_one_moment(nights: Nights) -> N
     assert all(disk["disk"].rpartition("/")[2] in ("build-os", "build-data") for disk in passport["disks"])
 
 
+@pytest.mark.parametrize(
+    ("capture", "word", "note"),
+    [
+        ("deallocated", "at_rest", ""),
+        ("stopped", "at_rest", ""),
+        ("running", "disk_by_disk", "its 2 disks were copied one by one and may differ by moments"),
+    ],
+)
+def test_the_passport_says_what_the_copies_are_worth(nights: Nights, capture: str, word: str, note: str) -> None:
+    night = nights.night(nights.spec(golden_vm={**BUILD_VM, "capture": capture}))
+    check_runs_on_it(nights, night)
+    said = night.run.xcom("pool.record")["consistency"]
+    assert said["word"] == word
+    assert note in said["note"]
+    assert bool(note) is bool(said["note"])
+    assert machine(nights.cloud).power_state.value == "running"
+
+
 def test_the_point_is_taken_as_of_a_power_cut_and_its_disks_are_restored(nights: Nights) -> None:
     assert nights.night(captured(nights)).succeeded
     bodies = {
@@ -87,6 +105,17 @@ def test_the_point_is_taken_as_of_a_power_cut_and_its_disks_are_restored(nights:
         creation = bodies[name]["properties"]["creationData"]
         assert creation["createOption"] == "Restore"
         assert "/diskRestorePoints/" in creation["sourceResourceId"]
+
+
+def test_a_clone_of_a_vm_with_trusted_launch_is_made_of_a_restore_point(nights: Nights) -> None:
+    """Both throw disks away, each its own."""
+    os_disk = {"name": "trusted-os", "size_gib": 32, "caching": "ReadOnly"}
+    nights.make_vm(name="trusted", power_state="running", security_type="TrustedLaunch", os_disk=os_disk, data_disks=[])
+    subnet = f"/subscriptions/{nights.cloud.subscription}/resourceGroups/golden/providers/Microsoft.Network"
+    clone = {"subnet_id": f"{subnet}/virtualNetworks/golden-net/subnets/builders", "vm_size": "Standard_D2s_v5"}
+    golden = {**BUILD_VM, "name": "trusted", "capture": "restore_point", "generalize": "clone", "clone": clone}
+    check_runs_on_it(nights, nights.night(nights.spec(golden_vm=golden)))
+    assert left(nights.cloud) == []
 
 
 def test_nothing_of_the_restore_point_is_left(nights: Nights) -> None:

@@ -88,10 +88,12 @@ class ComputeHook(AzureHook):
         location: str,
         source_id: str,
         tags: Mapping[str, str],
+        disk: str = "",
     ) -> PendingOperation:
         """Copy a disk of the same region, as an incremental snapshot: only what changed is stored and billed.
 
         :param source_id: ARM id of the disk, in the same subscription
+        :param disk: name of the disk for messages
         """
         body = {
             "location": location,
@@ -103,7 +105,8 @@ class ComputeHook(AzureHook):
             },
         }
         start = self.compute_client().snapshots.begin_create_or_update
-        return self._begin(f"make snapshot {name}", self._id(group, "snapshots", name), start, group, name, body)
+        what = f"make snapshot {name} of disk {disk}" if disk else f"make snapshot {name}"
+        return self._begin(what, self._id(group, "snapshots", name), start, group, name, body)
 
     def managed_image(self, group: str, name: str) -> facts.ManagedImage | None:
         """Return a managed image."""

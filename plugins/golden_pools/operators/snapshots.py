@@ -97,12 +97,14 @@ class SnapshotGoldenVmOperator(ImageStageOperator):
             name, source = plan.snapshot_name(disk.lun), source_of(plan, disk)
             self.log.info("Snapshot %s of disk %s (%s GiB) begins", name, disk.name, disk.size_gib or "?")
             try:
-                made = hook.begin_snapshot(plan.image_group, name, location=vm.location, source_id=source, tags=tags)
+                made = hook.begin_snapshot(
+                    plan.image_group, name, location=vm.location, source_id=source, tags=tags, disk=disk.name
+                )
             except GoldenPoolsError as error:
                 if not begun:
                     raise
-                return [], {**error.to_dict(), "what": f"{error.what} of disk {disk.name}"}
-            begun[name] = replace(made, what=f"{made.what} of disk {disk.name}", copies=disk.sku in COPIED_LATER)
+                return [], error.to_dict()
+            begun[name] = replace(made, copies=disk.sku in COPIED_LATER)
             store.keep(operations={name: operation.to_dict() for name, operation in begun.items()})
         return list(begun.values()), None
 
@@ -128,7 +130,6 @@ class SnapshotGoldenVmOperator(ImageStageOperator):
     ) -> NoReturn:
         """Delete what there is of a set that is not whole; what is being made has to end first."""
         check_nothing_is_made_of_it(hook, plan)
-        store.keep(operations={})
         making = [one for one in there.values() if not one.is_over]
         if making:
             operations = [waiting(one) for one in making]
