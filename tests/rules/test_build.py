@@ -69,6 +69,18 @@ def test_nothing_is_built_of_a_vm_that_nobody_touched() -> None:
     assert decided(plan(), made()) == (False, "2026.1121.41500")
 
 
+def test_a_version_that_the_pool_s_region_has_not_is_no_reason_not_to_build() -> None:
+    """The pool went to another region, and nobody touched the golden VM."""
+    there = made(target_regions={"westeurope": 1, "northeurope": 1})
+    for region, versions, builds in (
+        ("northeurope", [made()], True),
+        ("northeurope", [there], False),
+        (None, [made()], False),
+    ):
+        found = decide(plan(), versions, differs(vm()), failures=0, now=NOW, region=region)
+        assert found.builds is builds
+
+
 def test_the_first_run_builds() -> None:
     assert decided(plan())[0]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from golden_pools.errors import PreflightError
 from golden_pools.operators import follow
 from golden_pools.operators.base import StageOperator, now
-from golden_pools.operators.looks import LOOKS, Look, given_version
+from golden_pools.operators.looks import LOOKS, Look, given_version, pool_region
 from golden_pools.rules.build import Decision, decide, failures_in_a_row
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.source import ImageSource
@@ -75,7 +75,14 @@ class ResolveSourceOperator(StageOperator):
         with InventoryHook(plan.spec.connection, plan.spec.subscription, read_only=True) as inventory:
             versions = inventory.versions(plan.definition_id)
         begun = [name for name in builds_begun(context, self.image) if name != plan.version_name]
-        decision = decide(plan, versions, look.differs, failures=failures_in_a_row(begun, versions), now=now())
+        decision = decide(
+            plan,
+            versions,
+            look.differs,
+            failures=failures_in_a_row(begun, versions),
+            now=now(),
+            region=pool_region(plan),
+        )
         if decision.builds:
             return look.source.model_copy(update={"reason": f"{look.source.reason}: {decision.reason}"})
         if decision.version is None:

@@ -42,6 +42,7 @@ def decide(
     *,
     failures: int,
     now: datetime,
+    region: str | None = None,
 ) -> Decision:
     """Return the decision for a source that runs make images from.
 
@@ -50,8 +51,15 @@ def decide(
     :param versions: all of the spec's definition
     :param differs: says what about the source is not as a fingerprint says; empty where it is unchanged
     :param failures: builds in a row that failed, see :func:`failures_in_a_row`
+    :param region: of the pool, normalised: a version that is not for it cannot be used; None: not known
     """
-    others = [version for version in versions if is_of_pool(version, plan.pool) and not made_by(plan, version.tags)]
+    others = [
+        version
+        for version in versions
+        if is_of_pool(version, plan.pool)
+        and not made_by(plan, version.tags)
+        and (region is None or region in version.target_regions)
+    ]
     newest = newest_fit(others, now)
     why = _why_build(plan, newest, differs, now)
     if not why:
@@ -69,7 +77,7 @@ def _why_build(plan: RunPlan, newest: ImageVersion | None, differs: Callable[[st
     if plan.force_rebuild:
         return "force_rebuild was asked for"
     if newest is None:
-        return "there is no version of this pool's runs that could be used instead"
+        return "there is no version of this pool's runs in the pool's region that could be used instead"
     if build.when is BuildWhen.ALWAYS:
         return "image.build.when is always"
     why = too_old(build, newest, now) or differs(newest.tags.get(FINGERPRINT_TAG, ""))
