@@ -146,7 +146,9 @@ def test_a_managed_image_of_another_subscription(nights: Nights, write: Any) -> 
 def test_a_manifest_that_cannot_be_read(nights: Nights, tmp_path: Path, name: str) -> None:
     error = refusal(nights, {"packer": {"manifest": str(tmp_path / name)}})
     assert isinstance(error, PreflightError)
-    assert error.what == "Packer's manifest cannot be read"
+    assert error.what.startswith("Packer's manifest cannot be read: ")
+    assert str(tmp_path) in error.what
+    assert "Azure answered" not in str(error)
     assert "correct image.source.packer.manifest or its connection" in error.advice
 
 

@@ -198,9 +198,8 @@ def _newest_build(given: Packer) -> Build:
     except (OSError, ValueError, ImportError, AirflowException) as error:
         # Cloud file systems put whole requests into their messages, and a signature may be among them.
         raise PreflightError(
-            "Packer's manifest cannot be read",
+            f"Packer's manifest cannot be read: {mask(f'{type(error).__name__}: {error}')}",
             resource=given.manifest,
-            answer=mask(f"{type(error).__name__}: {error}"),
             advice="correct image.source.packer.manifest or its connection; for abfs:// the provider package "
             "apache-airflow-providers-microsoft-azure brings the file system, others have their own",
         ) from error
