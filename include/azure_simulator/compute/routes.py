@@ -189,7 +189,8 @@ async def list_snapshots(request: Request, subscription: str, group: str | None 
     """The snapshots of a subscription or a resource group."""
     world = _scope(request, subscription, group)
     snapshots = world.compute.snapshots.within(subscription, group)
-    return paged(request, snapshots, partial(_rendered_snapshot, request), world.settings.compute.list_page_size)
+    render = partial(_rendered_snapshot, world, api_version(request))
+    return paged(request, snapshots, render, world.settings.compute.list_page_size)
 
 
 @router.get(_SNAPSHOT)
@@ -197,7 +198,7 @@ async def get_snapshot(request: Request, subscription: str, group: str, name: st
     """One snapshot."""
     snapshots = _scope(request, subscription, group).compute.snapshots
     found = snapshots.require(compute_id(subscription, group, "snapshots", name))
-    return json_response(_rendered_snapshot(request, found))
+    return json_response(_rendered_snapshot(world_of(request), api_version(request), found))
 
 
 @router.put(_SNAPSHOT)
@@ -207,7 +208,8 @@ async def put_snapshot(request: Request, subscription: str, group: str, name: st
     body = parse_body(SnapshotBody, await read_object(request))
     outcome = world.compute.snapshots.put(compute_id(subscription, group, "snapshots", name), body)
     status = 202 if outcome.operation else 200
-    return written(request, partial(_rendered_snapshot, request, outcome.resource), outcome.operation, status=status)
+    render = partial(_rendered_snapshot, world, api_version(request), outcome.resource)
+    return written(request, render, outcome.operation, status=status)
 
 
 @router.patch(_SNAPSHOT)
@@ -216,7 +218,7 @@ async def patch_snapshot(request: Request, subscription: str, group: str, name: 
     snapshots = _scope(request, subscription, group).compute.snapshots
     body = parse_body(TagsBody, await read_object(request))
     changed = snapshots.patch_tags(compute_id(subscription, group, "snapshots", name), body)
-    return json_response(_rendered_snapshot(request, changed))
+    return json_response(_rendered_snapshot(world_of(request), api_version(request), changed))
 
 
 @router.delete(_SNAPSHOT)
@@ -303,5 +305,6 @@ def _rendered_disk(world: World, disk: Disk) -> JsonObject:
     return disk.render(vm_deallocated=world.compute.is_deallocated(disk.attached_to))
 
 
-def _rendered_snapshot(request: Request, snapshot: Snapshot) -> JsonObject:
-    return snapshot.render(now=world_of(request).clock.now(), api_version=api_version(request))
+def _rendered_snapshot(world: World, version: str, snapshot: Snapshot) -> JsonObject:
+    """Render without the request: an operation keeps this, and a world can be copied."""
+    return snapshot.render(now=world.clock.now(), api_version=version)
