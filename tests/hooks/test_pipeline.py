@@ -15,7 +15,7 @@ from golden_pools.hooks.batch import AsyncBatchHook, BatchHook, PoolSettings
 from golden_pools.hooks.batch_work import BatchWorkHook
 from golden_pools.hooks.compute import ComputeHook
 from golden_pools.hooks.connection import AzureConnection
-from golden_pools.hooks.machines import MachinesHook
+from golden_pools.hooks.restore_points import RestorePointHook
 from golden_pools.rules.facts import Job, JobSchedule, JobState
 from golden_pools.rules.origin import Origin
 from golden_pools.rules.source import System
@@ -143,13 +143,19 @@ def resize(hook: BatchHook) -> None:
 
 SYSTEM = System(location="l", os_type="Linux", generation="V2")
 
-COMPUTE_WRITES: dict[str, Callable[[MachinesHook], object]] = {
+COMPUTE_WRITES: dict[str, Callable[[RestorePointHook], object]] = {
     "begin_deallocate": lambda hook: hook.begin_deallocate("g", "vm"),
+    "begin_power_off": lambda hook: hook.begin_power_off("g", "vm"),
     "begin_start": lambda hook: hook.begin_start("g", "vm"),
-    "begin_disk": lambda hook: hook.begin_disk("g", "d", location="l", sku=None, snapshot_id="/s", tags={}),
+    "begin_disk": lambda hook: hook.begin_disk("g", "d", location="l", sku=None, source_id="/s", tags={}),
     "begin_network_card": lambda hook: hook.begin_network_card("g", "n", location="l", subnet_id="/s", tags={}),
     "begin_machine": lambda hook: hook.begin_machine(
         "g", "vm", system=SYSTEM, vm_size="s", disks={None: "/d"}, tags={}
+    ),
+    "put_collection": lambda hook: hook.put_collection("g", "c", location="l", vm_id="/vm", tags={}),
+    "begin_point": lambda hook: hook.begin_point("g", "c", "p"),
+    "begin_restored_disk": lambda hook: hook.begin_restored_disk(
+        "g", "d", location="l", sku=None, source_id="/s", tags={}
     ),
     "begin_script": lambda hook: hook.begin_script("g", "vm", script="true", windows=False),
     "generalize": lambda hook: hook.generalize("g", "vm"),
@@ -205,7 +211,7 @@ READS = {
     "account", "pool", "pools", "vm_sizes", "supported_images", "node_counts",
     "jobs", "job", "job_schedules", "tasks", "task_output", "nodes", "start_task_output",
     "golden_vm", "snapshot", "managed_image", "gallery", "definition", "image_version",
-    "machine", "disk", "network_card",
+    "machine", "disk", "network_card", "point", "collection",
 }  # fmt: skip
 PLUMBING = {"close", "arm_client", "batch_client", "compute_client", "data_plane_client", "connection"}
 
@@ -226,9 +232,9 @@ class TestReadOnly:
 
     @pytest.mark.parametrize("write", COMPUTE_WRITES.values(), ids=COMPUTE_WRITES)
     def test_no_write_to_compute_leaves(
-        self, wire: Wire, connection: AzureConnection, write: Callable[[MachinesHook], object]
+        self, wire: Wire, connection: AzureConnection, write: Callable[[RestorePointHook], object]
     ) -> None:
-        hook = MachinesHook("c", SUBSCRIPTION, read_only=True, connection=connection, transport=wire.transport)
+        hook = RestorePointHook("c", SUBSCRIPTION, read_only=True, connection=connection, transport=wire.transport)
         wire.script(Answer(body=VERSION))
         with pytest.raises(ReadOnlyError):
             write(hook)
@@ -236,7 +242,7 @@ class TestReadOnly:
 
     @pytest.mark.parametrize("write", AT_ONCE.values(), ids=AT_ONCE)
     def test_no_token_is_fetched_for_a_write(
-        self, wire: Wire, monkeypatch: pytest.MonkeyPatch, write: Callable[[MachinesHook], object]
+        self, wire: Wire, monkeypatch: pytest.MonkeyPatch, write: Callable[[RestorePointHook], object]
     ) -> None:
         class NoToken:
             def get_token(self, *scopes: str, **options: object) -> None:
@@ -244,7 +250,7 @@ class TestReadOnly:
 
         monkeypatch.setattr("golden_pools.hooks.credentials.credential", lambda connection: NoToken())
         secure = AzureConnection(conn_id="c")
-        hook = MachinesHook("c", SUBSCRIPTION, read_only=True, connection=secure, transport=wire.transport)
+        hook = RestorePointHook("c", SUBSCRIPTION, read_only=True, connection=secure, transport=wire.transport)
         with pytest.raises(ReadOnlyError):
             write(hook)
 
@@ -258,7 +264,7 @@ class TestReadOnly:
         """Who adds a write has to add it above, where it is proved to be stopped."""
         methods = {
             name
-            for hook in (BatchWorkHook, MachinesHook)
+            for hook in (BatchWorkHook, RestorePointHook)
             for name, _ in inspect.getmembers(hook)
             if not name.startswith("_")
         }

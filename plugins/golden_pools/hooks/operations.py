@@ -7,6 +7,7 @@ leaves an operation without one; then the resource's ``provisioningState`` says 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -116,7 +117,13 @@ async def ask_patiently(client: Any, request: HttpRequest, patience: int) -> Any
 
 
 def _body(answer: Any) -> Any:
-    return answer.http_response.json() if answer.http_response.content else None
+    """Return what Azure answered in the end as JSON.
+
+    The response of an operation that ended with the answer to its write was rebuilt from the token: it has content, and
+    no ``json()``.
+    """
+    content = answer.http_response.content
+    return json.loads(content) if content else None
 
 
 class AsyncOperations(AsyncAzureHook):
