@@ -62,13 +62,14 @@ def snapshot(**properties: Any) -> Answer:
 
 
 async def test_a_copy_in_the_background_is_waited_for(
-    wire: Wire, hook: AsyncOperations, started: PendingOperation
+    wire: Wire, hook: AsyncOperations, started: PendingOperation, no_sleep: list[float]
 ) -> None:
     halfway = {"completionPercent": 40.5, "snapshotAccessState": "Pending"}
     states = [snapshot(**halfway), snapshot(**halfway), snapshot(snapshotAccessState="Pending"), snapshot()]
     wire.script(state("Succeeded"), snapshot(), *states)
     await hook.finish(replace(started, copies=True))
     assert [request.url.partition("?")[0].endswith(SNAPSHOT_ID) for request in wire.requests[1:]] == 5 * [True]
+    assert no_sleep[-3:] == [15, 15, 15]
 
 
 async def test_a_copy_in_the_background_that_fails_is_refused_with_azures_code(
