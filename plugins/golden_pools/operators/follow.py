@@ -12,10 +12,9 @@ from golden_pools.errors import AzureRefusedError, PreflightError
 from golden_pools.operators.base import GRACE, StateStore, now
 from golden_pools.operators.looks import Look, existing, pool_region
 from golden_pools.operators.marking import REPLICATION_TIME, MarkingStageOperator
-from golden_pools.rules.build import is_fit
+from golden_pools.rules.build import newest_good
 from golden_pools.rules.family import current_pool
 from golden_pools.rules.following import History, Milestone, choose, follow_of, where, why_not
-from golden_pools.rules.plan import ImageVerdict, is_marked
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
@@ -72,8 +71,8 @@ def _nothing_to_follow(
     plan: RunPlan, versions: list[ImageVersion], known: History, region: str | None
 ) -> PreflightError:
     follow = follow_of(plan)
-    good = [one for one in versions if is_fit(one, now()) and is_marked(one.tags, ImageVerdict.GOOD)]
-    if not good:
+    newest = newest_good(versions, now())
+    if newest is None:
         return PreflightError(
             f"No version of {follow.pool}'s image has proved good yet",
             resource=plan.definition_id,
@@ -81,8 +80,8 @@ def _nothing_to_follow(
         )
     behind = "; ".join(f"{pool} {where(pool, known)}" for pool in follow.after)
     return PreflightError(
-        f"No good version of {follow.pool}'s image is for this pool yet: the newest is {good[-1].name}"
-        + (f"; {behind}" if behind else f"; it is in {', '.join(good[-1].target_regions)}"),
+        f"No good version of {follow.pool}'s image is for this pool yet: the newest is {newest.name}"
+        + (f"; {behind}" if behind else f"; it is in {', '.join(newest.target_regions)}"),
         resource=plan.definition_id,
         advice=f"bring {', '.join(follow.after)} onto it first (trigger their DAGs)"
         if behind

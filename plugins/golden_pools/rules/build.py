@@ -130,6 +130,11 @@ def is_fit(version: ImageVersion, now: datetime) -> bool:
     )
 
 
+def is_good(version: ImageVersion, now: datetime) -> bool:
+    """Return whether a version is fit and proved good on a pool."""
+    return is_fit(version, now) and is_marked(version.tags, ImageVerdict.GOOD)
+
+
 def newest_fit(versions: Iterable[ImageVersion], now: datetime) -> ImageVersion | None:
     """Return the version with the highest number of those that are fit for use."""
     return max(
@@ -141,7 +146,7 @@ def newest_fit(versions: Iterable[ImageVersion], now: datetime) -> ImageVersion 
 
 def newest_good(versions: Iterable[ImageVersion], now: datetime) -> ImageVersion | None:
     """Return the newest version that is fit and proved good on a pool."""
-    return newest_fit((version for version in versions if is_marked(version.tags, ImageVerdict.GOOD)), now)
+    return newest_fit((version for version in versions if is_good(version, now)), now)
 
 
 def too_old(build: Build, version: ImageVersion, now: datetime) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from golden_pools.rules.build import is_fit
+from golden_pools.rules.build import is_fit, is_good
 from golden_pools.rules.facts import ImageVersion, folded, number_of
 from golden_pools.rules.plan import WHY_TAG, ImageVerdict, RunPlan, is_marked
 from golden_pools.spec.part import normal_region
@@ -58,7 +58,7 @@ def choose(
     :param region: of the pool, normalised; None: not known
     :param present_image: ARM id of the image that the pool is on
     """
-    good = [version for version in versions if _is_good(version, now) and _is_for(version, plan, region)]
+    good = [version for version in versions if is_good(version, now) and _is_for(version, plan, region)]
     present = max((one for one in good if folded(one.id) == folded(present_image or "")), key=_age, default=None)
     moments = {version.id: moment for version in good if (moment := _moment(plan, version, history)) is not None}
     pause = timedelta(minutes=follow_of(plan).pause_minutes if plan.scheduled else 0)
@@ -108,10 +108,6 @@ def follow_of(plan: RunPlan) -> Follow:
     follow = plan.spec.image.source.follow
     assert follow is not None, "the spec has another source"
     return follow
-
-
-def _is_good(version: ImageVersion, now: datetime) -> bool:
-    return is_fit(version, now) and is_marked(version.tags, ImageVerdict.GOOD)
 
 
 def _is_for(version: ImageVersion, plan: RunPlan, region: str | None) -> bool:

@@ -24,15 +24,6 @@ WIDEST = 34
 
 PADDING, GAP, BETWEEN, MARGIN, HEAD = 10.0, 46.0, 16.0, 16.0, 30.0
 
-HEADS = {
-    Kind.SOURCE: "source",
-    Kind.SNAPSHOTS: "snapshot set",
-    Kind.IMAGE: "managed image",
-    Kind.VERSION: "image version",
-    Kind.POOL: "pool",
-    Kind.NODES: "nodes",
-}
-
 STYLE = """\
 svg { background: #ffffff; font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 text { fill: #1f2933; } .head, .words, .fact { fill: #52606d; } .name { font-weight: bold; }
@@ -84,7 +75,7 @@ def picture(line: Line) -> str:
         f"<style>\n{STYLE}\n</style>",
     ]
     for kind, column in columns.items():
-        parts.append(f'<text class="head" x="{column[0].x:.1f}" y="{MARGIN + 6:.1f}">{HEADS[kind]}</text>')
+        parts.append(f'<text class="head" x="{column[0].x:.1f}" y="{MARGIN + 6:.1f}">{kind}</text>')
     for box in boxes.values():
         parts += [_link(box, number, boxes[link.after]) for number, link in enumerate(box.links)]
     parts += [_box(box) for box in boxes.values()]
@@ -145,7 +136,7 @@ def _place(columns: Mapping[Kind, list[Box]]) -> float:
             box.x, box.y = x, y
             y += box.height + BETWEEN
         words = max((len(row) for box in column for link in box.links for row in [link.words]), default=0)
-        x += max(len(HEADS[kind]) * LETTER, *(box.width for box in column)) + GAP + words * LETTER
+        x += max(len(kind) * LETTER, *(box.width for box in column)) + GAP + words * LETTER
     return x - GAP + MARGIN if columns else 2 * MARGIN
 
 
