@@ -18,10 +18,14 @@ from airflow.sdk import (
     get_parsing_context,
 )
 from golden_pools.assets import followed_assets, image_asset, pool_asset
+from golden_pools.clearing import OF_A_POOL, explain
+from golden_pools.deadline import deadline_of
 from golden_pools.forms import refresh_form
 from golden_pools.image_group import image_group, source_in_words
+from golden_pools.operators.alert import AlertRunOperator
 from golden_pools.operators.announce import AnnounceImageOperator
-from golden_pools.operators.base import PLAN_TASK_ID, PREFLIGHT_TASK_ID, SOURCE_TASK_ID
+from golden_pools.operators.approve import ApproveMoveOperator
+from golden_pools.operators.base import PLAN_TASK_ID, PREFLIGHT_TASK_ID, SOURCE_TASK_ID, airflow_link
 from golden_pools.operators.canary import CanaryPoolOperator, MarkImageOperator, RemoveCanaryOperator
 from golden_pools.operators.follow import WaveOperator
 from golden_pools.operators.nodes import ReadyNodesOperator
@@ -37,6 +41,8 @@ from golden_pools.operators.rollback import ReportRollbackOperator, RestorePoolO
 from golden_pools.operators.source import ResolveSourceOperator
 from golden_pools.operators.switch import SwitchPoolOperator
 from golden_pools.retries import DEFAULT_ARGS
+from golden_pools.rules.airflow_paths import page_path
+from golden_pools.rules.outcome import APPROVE
 from golden_pools.rules.plan import REFRESH_DAG_PREFIX, refresh_dag_id
 from golden_pools.schedules import refresh_schedule
 from golden_pools.spec.loader import load_pools, load_with_followed
@@ -49,14 +55,16 @@ def pool_dag(pool: str, spec: PoolSpec, specs: Mapping[str, PoolSpec] = MappingP
     :param specs: of a follower: those of the pools that it follows or waits for, by name; there may be more
     """
     image, batch, others = image_asset(spec, specs), spec.pool, followed_assets(spec, specs)
+    page = airflow_link(page_path(pool)) or page_path(pool)
     with DAG(
         dag_id=refresh_dag_id(pool),
         dag_display_name=pool,
         description=f"{source_in_words(spec)} -> image -> Batch pool {batch.account}/{pool}",
-        doc_md=DOC.format(pool=pool, source=source_in_words(spec), account=batch.account),
+        doc_md=DOC.format(pool=pool, source=source_in_words(spec), account=batch.account, page=page),
         schedule=refresh_schedule(spec, others),
         catchup=False,
         max_active_runs=1,
+        deadline=deadline_of(pool, spec),
         params=refresh_form(spec),
         default_args={**DEFAULT_ARGS, "owner": spec.owner},
         tags=["golden-pools", batch.account],
@@ -72,8 +80,9 @@ def pool_dag(pool: str, spec: PoolSpec, specs: Mapping[str, PoolSpec] = MappingP
         preflight = PreflightOperator(
             task_id=PREFLIGHT_TASK_ID,
             image=image,
-            inlets=[image],
-            doc_md="Reads only. All findings at once; errors stop here.",
+            history_of=pool_asset(pool, spec),
+            inlets=[image, pool_asset(pool, spec)],
+            doc_md="Reads only. All findings at once; errors stop here. With *plan only* the answer stands in its log.",
         )
 
         chain(plan, source, preflight)
@@ -112,8 +121,22 @@ def pool_dag(pool: str, spec: PoolSpec, specs: Mapping[str, PoolSpec] = MappingP
             chain(canary, probe, [bad, remove])
             canary >> bad
 
+        before_move: BaseOperator = probe
+        if spec.refresh.approve:
+            before_move = ApproveMoveOperator(
+                task_id=APPROVE,
+                publish_task_id=publish.task_id if publish else None,
+                probe_task_id=probe.task_id,
+                image=image,
+                history_of=pool_asset(pool, spec),
+                inlets=[image, pool_asset(pool, spec)],
+                trigger_rule=TriggerRule.NONE_FAILED,
+                doc_md="A person says whether the pool may move; asks nobody where it would not.",
+            )
+            probe >> before_move
+
         if publish:  # the regions of other people's versions are theirs to choose
-            probe >> ReplicateVersionOperator(
+            before_move >> ReplicateVersionOperator(
                 task_id="replicate",
                 trigger_rule=TriggerRule.NONE_FAILED,
                 doc_md="To the spec's other regions while the pool moves; a region that failed is asked again.",
@@ -152,6 +175,7 @@ def pool_dag(pool: str, spec: PoolSpec, specs: Mapping[str, PoolSpec] = MappingP
                 publish_task_id=publish.task_id if publish else None,
                 refresh_task_id=refresh.task_id,
                 nodes_task_id=nodes.task_id,
+                approve_task_id=APPROVE if spec.refresh.approve else None,
                 probe_task_ids=[probe.task_id, probe_pool.task_id],
                 asset=pool_asset(pool, spec),
                 outlets=[pool_asset(pool, spec)],
@@ -206,18 +230,34 @@ def pool_dag(pool: str, spec: PoolSpec, specs: Mapping[str, PoolSpec] = MappingP
             chain(restore, regrow, report)
 
         before_canary >> canary
-        probe >> refresh
+        before_move >> refresh
+
+        last = list(dag.leaves)
+        alert = AlertRunOperator(
+            task_id="alert",
+            pool_name=pool,
+            channels=spec.alerts,
+            nodes_task_id=nodes.task_id,
+            memory=pool_asset(pool, spec),
+            inlets=[pool_asset(pool, spec)],
+            doc_md="Tells the channels of `alerts` how the run ended, once; changes nothing about the run.",
+        ).as_teardown(on_failure_fail_dagrun=False)
+        last >> alert
+    explain(dag, OF_A_POOL)
     return dag
 
 
 DOC = """\
 ### Batch pool `{account}/{pool}` on a fresh image of {source}
 
+State, runs and plan: [page *Golden pools*]({page})
+
 | stage | may be retried or cleared |
 |---|---|
 | plan, source, preflight | any time; they only read |
 | image | any time: what this run made is adopted, nothing is made twice; a *new* image needs a new run |
 | canary | any time: a new node is tried; a version that was marked bad needs *force* in a run of its own |
+| approve (where the spec wants it) | any time: the question is asked anew; clear what follows with it |
 | pool | any time: the pool is looked at first and brought on from the state it is in |
 | rollback | only tasks that failed; *report* is red whenever the pool was put back, and needs no clearing |
 

@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from airflow.sdk import DAG, MultipleCronTriggerTimetable, Param, chain, get_parsing_context
+from airflow.sdk import DAG, Asset, MultipleCronTriggerTimetable, Param, chain, get_parsing_context
+from golden_pools.assets import pool_asset
+from golden_pools.clearing import OF_A_RESIZE, explain
 from golden_pools.forms import node_counts
+from golden_pools.operators.alert import AlertRunOperator
 from golden_pools.operators.base import PLAN_TASK_ID, planned, returned
 from golden_pools.operators.plan import PlanResizeOperator, PlanScaleOperator
 from golden_pools.operators.resize import ResizePoolOperator
 from golden_pools.operators.scale import ResizeByHandOperator, ScalePoolOperator
 from golden_pools.retries import DEFAULT_ARGS
+from golden_pools.rules.plan import RESIZE_DAG_ID, SCALE_DAG_PREFIX
 from golden_pools.sensors.pools import PoolNodesSensor
 from golden_pools.sensors.scale import ScaledNodesSensor
 from golden_pools.spec.loader import load_one, load_pools, pool_files
 from golden_pools.spec.model import PoolSpec
-
-RESIZE_DAG_ID = "resize_pool"
-SCALE_DAG_PREFIX = "scale_pool_"
 
 
 def resize_form(pools: Sequence[str]) -> dict[str, Param]:
@@ -63,6 +64,7 @@ def resize_dag(pools: Sequence[str]) -> DAG:
             task_id=PLAN_TASK_ID, pool_name="{{ params.pool }}", doc_md="Spec and form become the run plan."
         )
         stages(plan, ResizeByHandOperator, PoolNodesSensor)
+    explain(dag, OF_A_RESIZE)
     return dag
 
 
@@ -80,31 +82,44 @@ def scale_dag(pool: str, spec: PoolSpec) -> DAG:
         tags=["golden-pools", spec.pool.account],
     ) as dag:
         plan = PlanScaleOperator(task_id=PLAN_TASK_ID, pool_name=pool, doc_md="The counts of the time in force.")
-        stages(plan, ScalePoolOperator, ScaledNodesSensor)
+        stages(plan, ScalePoolOperator, ScaledNodesSensor, pool_asset(pool, spec))
+    explain(dag, OF_A_RESIZE)
     return dag
 
 
-def stages(plan: PlanResizeOperator, resize: type[ResizePoolOperator], nodes: type[PoolNodesSensor]) -> None:
-    """Add the stages after the plan."""
+def stages(
+    plan: PlanResizeOperator,
+    resize: type[ResizePoolOperator],
+    nodes: type[PoolNodesSensor],
+    memory: Asset | None = None,
+) -> None:
+    """Add the stages after the plan.
+
+    :param memory: asset that remembers whether the runs before failed; None: runs are of many pools
+    """
     resize_task = resize(task_id="resize", doc_md="Resize, judge, resize again until the target is there.")
-    chain(
-        plan,
-        resize_task,
-        nodes(
-            task_id="nodes",
-            connection=planned("connection"),
-            subscription=planned("subscription"),
-            resource_group=planned("pool", "resource_group"),
-            account=planned("pool", "account"),
-            pool_name=returned(resize_task.task_id, "pool"),
-            dedicated=returned(resize_task.task_id, "targets", "dedicated"),
-            spot=returned(resize_task.task_id, "targets", "spot"),
-            share=planned("resize", "smallest_acceptable_share", "dedicated"),
-            spot_share=planned("resize", "smallest_acceptable_share", "spot"),
-            timeout_minutes=planned("resize", "ready_minutes"),
-            doc_md="Ready means `idle` or `running`, not only allocated.",
-        ),
+    nodes_task = nodes(
+        task_id="nodes",
+        connection=planned("connection"),
+        subscription=planned("subscription"),
+        resource_group=planned("pool", "resource_group"),
+        account=planned("pool", "account"),
+        pool_name=returned(resize_task.task_id, "pool"),
+        dedicated=returned(resize_task.task_id, "targets", "dedicated"),
+        spot=returned(resize_task.task_id, "targets", "spot"),
+        share=planned("resize", "smallest_acceptable_share", "dedicated"),
+        spot_share=planned("resize", "smallest_acceptable_share", "spot"),
+        timeout_minutes=planned("resize", "ready_minutes"),
+        doc_md="Ready means `idle` or `running`, not only allocated.",
     )
+    alert = AlertRunOperator(
+        task_id="alert",
+        nodes_task_id=nodes_task.task_id,
+        memory=memory,
+        inlets=[memory] if memory else [],
+        doc_md="Tells the channels of the spec's `alerts` how the run ended; changes nothing about the run.",
+    ).as_teardown(on_failure_fail_dagrun=False)
+    chain(plan, resize_task, nodes_task, alert)
 
 
 RESIZE_DOC = """\

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Param, TriggerRule, chain
 from golden_pools.assets import retention_asset
+from golden_pools.clearing import OF_RETENTION, explain
+from golden_pools.operators.alert import AlertRunOfAllOperator
 from golden_pools.operators.retire_images import CarryOutOperator, FailAfterAllOperator, ReportRetentionOperator
 from golden_pools.retries import DEFAULT_ARGS
 from golden_pools.rules.retention import Action, Kind
@@ -90,5 +92,13 @@ with DAG(
         trigger_rule=TriggerRule.ONE_FAILED,
         doc_md="Fails on purpose where one of the others did, since none of them stops the next; skipped otherwise.",
     )
+    alert = AlertRunOfAllOperator(
+        task_id="alert",
+        pool_name="retire images",
+        memory=retention_asset(),
+        inlets=[retention_asset()],
+        doc_md="Tells the channels of all specs of a failure, and when it is over; changes nothing about the run.",
+    ).as_teardown(on_failure_fail_dagrun=False)
     chain(report, *acting)
-    acting >> failed
+    acting >> failed >> alert
+    explain(dag, OF_RETENTION)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from airflow.sdk import DAG, Param, chain
+from golden_pools.clearing import OF_FORMER_POOLS, explain
+from golden_pools.operators.alert import AlertRunOperator
 from golden_pools.operators.base import PLAN_TASK_ID
 from golden_pools.operators.plan import PlanRetirementOperator
 from golden_pools.operators.retire_pool import RetireFormerPoolsOperator
@@ -27,12 +29,15 @@ with DAG(
     params={"pool": Param(type="string", minLength=1, title="Pool", description="Name of its spec.")},
     default_args={**DEFAULT_ARGS, "owner": "golden-pools"},
     tags=["golden-pools"],
-):
-    chain(
-        PlanRetirementOperator(
-            task_id=PLAN_TASK_ID, pool_name="{{ params.pool }}", doc_md="The spec says how long the soak is."
-        ),
-        RetireFormerPoolsOperator(
-            task_id="retire", doc_md="Waits out the soak, looks again, drains and deletes; holds no worker meanwhile."
-        ),
+) as dag:
+    plan = PlanRetirementOperator(
+        task_id=PLAN_TASK_ID, pool_name="{{ params.pool }}", doc_md="The spec says how long the soak is."
     )
+    retire = RetireFormerPoolsOperator(
+        task_id="retire", doc_md="Waits out the soak, looks again, drains and deletes; holds no worker meanwhile."
+    )
+    alert = AlertRunOperator(
+        task_id="alert", doc_md="Tells the channels of the spec's `alerts` of a failure; changes nothing about the run."
+    ).as_teardown(on_failure_fail_dagrun=False)
+    chain(plan, retire, alert)
+    explain(dag, OF_FORMER_POOLS)

@@ -6,16 +6,20 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 from golden_pools.assets import WATCH
+from golden_pools.clearing import OF_THE_WATCH, explain
+from golden_pools.operators.alert import AlertRunOfAllOperator
+from golden_pools.operators.tell_drift import TellDriftOperator
 from golden_pools.operators.watch import AlertOperator, WatchOperator
 from golden_pools.retries import DEFAULT_ARGS
 
 DOC = """\
 ### What is not as it should be
 
-Reads only, and all specs at once: pools behind their image or off their targets, nodes that take no work, versions
-without replicas, retired features in use, leftovers of broken runs, pools without a spec. The table stands in the log
-of *look* and in the event of the asset `golden-pools/watch`. *alert* tells each finding once when it is new and once
-when it is gone; what could not be looked at is neither. Both tasks may be retried or cleared at any time.
+Reads only, and all specs at once: specs with faults, pools behind their image or off their targets, nodes that take no
+work, versions without replicas, retired features in use, leftovers of broken runs, pools without a spec. The table
+stands in the log of *look* and in the event of the asset `golden-pools/watch`. *alert* tells each finding once when it
+is new and once when it is gone; what could not be looked at is neither. Every task may be retried or cleared at any
+time.
 """
 
 with DAG(
@@ -29,7 +33,7 @@ with DAG(
     max_active_runs=1,
     default_args={**DEFAULT_ARGS, "owner": "golden-pools"},
     tags=["golden-pools"],
-):
+) as dag:
     look = WatchOperator(task_id="look", doc_md="Asks Azure everything once, for all specs; the table is in the log.")
     alert = AlertOperator(
         task_id="alert",
@@ -38,4 +42,17 @@ with DAG(
         outlets=[WATCH],
         doc_md="What is new and what is gone since the look before, in the log and in the asset's event.",
     )
-    look >> alert
+    tell = TellDriftOperator(
+        task_id="tell",
+        news_task_id=alert.task_id,
+        doc_md="Tells the channels of the specs' `alerts`; may be retried: nobody hears it twice.",
+    ).as_teardown(on_failure_fail_dagrun=False)
+    failure = AlertRunOfAllOperator(
+        task_id="tell_failure",
+        pool_name="watch pools",
+        memory=WATCH,
+        inlets=[WATCH],
+        doc_md="Tells the channels of all specs where the watch itself fails, and when it is over.",
+    ).as_teardown(on_failure_fail_dagrun=False)
+    look >> alert >> [tell, failure]
+    explain(dag, OF_THE_WATCH)

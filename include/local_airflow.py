@@ -279,7 +279,9 @@ class LocalAirflow:
             f"{self.url}/auth/token", json={"username": ADMIN, "password": self.password}, timeout=30
         ).raise_for_status()
         token = answer.json()["access_token"]
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        # The first task of all makes the API server deaf for seconds, on a busy machine for a minute: it builds the API
+        # that tasks speak to, in its event loop.
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=120)
 
     @property
     def _keys_file(self) -> Path:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from include.airflow_settings import ROOT, project_environment
 
@@ -21,10 +23,9 @@ from include.airflow_settings import ROOT, project_environment
 HOME = Path(tempfile.mkdtemp(prefix="golden-pools-tests-"))
 for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "AZURE_"))]:
     del os.environ[name]
-os.environ.update(
-    project_environment()
-    | {"AIRFLOW_HOME": str(HOME), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME / 'airflow.db'}"}
-)
+# Tests of what is asked of Airflow's database run once more on another one: see tests/ui/test_postgresql.py.
+DATABASE = os.environ.get("GOLDEN_POOLS_TEST_DATABASE") or f"sqlite:///{HOME / 'airflow.db'}"
+os.environ.update(project_environment() | {"AIRFLOW_HOME": str(HOME), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": DATABASE})
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
@@ -48,8 +49,8 @@ FIGURES = "figures"
 TRAFFIC = os.environ.get("GOLDEN_POOLS_TRAFFIC")
 """Directory for what the simulators of this process are asked and answer, to hold it against Azure's API files."""
 
-MANY_RUNS = "test_sources"
-"""The test file whose Airflow has many runs at a time."""
+AIRFLOWS = 2
+"""Real Airflows that run at a time."""
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -90,18 +91,29 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start what takes long first: `make test` gives files to processes in this order, a file at a time.
-
-    The tests with real Airflows come first, but for the one with many runs at a time, which waits until those are
-    through, and for the benchmarks among them, which come last: so no more than three Airflows run at once.
-    """
+    """Start what takes long first: the tests with real Airflows, but for the benchmarks among them."""
 
     def order(item: pytest.Item) -> int:
         if item.get_closest_marker("e2e"):
-            return 4 if item.get_closest_marker("benchmark") else 2 if item.path.stem == MANY_RUNS else 0
-        return 1 if item.path.parent.name == "operators" else 3
+            return 2 if item.get_closest_marker("benchmark") else 0
+        return 1 if item.path.parent.name == "operators" else 2
 
     items.sort(key=order)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Give a process a file at a time, but for the files with real Airflows, which are a share for each of few."""
+    return _Shares(config, log)
+
+
+class _Shares(LoadFileScheduling):
+    """More real Airflows at a time starve one another: each of them keeps a processor busy for a minute at first."""
+
+    files = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests" / "e2e").glob("test_*.py"))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return f"airflow {self.files.index(file) * AIRFLOWS // len(self.files)}" if file in self.files else file
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -155,7 +167,7 @@ def figures(record_property: Callable[[str, object], None]) -> Callable[[str], N
     return partial(record_property, FIGURES)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of an installed Chromium, for tests marked ``browser``."""
     found = _chromium()
@@ -180,7 +192,7 @@ def dag_bag() -> DagBag:
 
 
 @pytest.fixture
-def run_dag(airflow_db: None) -> Callable[..., DagRun]:
+def run_dag(airflow_db: None) -> Iterator[Callable[..., DagRun]]:
     """Run a DAG object in this process, its triggers too: ``run_dag(dag, run_conf={...})`` returns the finished run.
 
     ``DAG.test`` is not Airflow: 3.3.2 ignores ``defer(timeout=...)`` and drops ``defer(kwargs=...)`` there. What
@@ -188,17 +200,28 @@ def run_dag(airflow_db: None) -> Callable[..., DagRun]:
     """
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    from airflow.models.asset_state_store import AssetStateStoreModel
+    from airflow.models.dag import DagModel
+    from airflow.models.dag_version import DagVersion
+    from airflow.models.dagrun import DagRun as Row
     from airflow.utils.session import create_session
+
+    known: set[str] = set()
 
     def run(dag: DAG, **arguments: object) -> DagRun:
         with create_session() as session:
             DagBundlesManager().sync_bundles_to_db(session=session)
         bag = DagBag(dag_folder=os.devnull, bundle_name="dags-folder")
         bag.bag_dag(dag)
+        known.add(dag.dag_id)
         sync_bag_to_db(bag, "dags-folder", None)
         return dag.test(**arguments)
 
-    return run
+    yield run
+    with create_session() as session:  # what other tests put there has the same names
+        for model in (Row, DagVersion, DagModel):
+            session.query(model).filter(model.dag_id.in_(known)).delete()
+        session.query(AssetStateStoreModel).delete()
 
 
 @pytest.fixture

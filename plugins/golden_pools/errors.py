@@ -15,6 +15,7 @@
     ├── ResizeGaveUpError       the pool did not reach its target -> follow the advice
     ├── ProbeFailedError        the image did not pass its probe  -> read the output, mend the golden VM
     ├── PassportStoreError      passports cannot be kept or read  -> a warning: correct path or connection
+    ├── AlertError           somebody was not told               -> correct the connection or the address
     ├── RolledBackError         the pool is on its old image      -> mend the cause, run again
     └── OwnershipError          another run or person owns it     -> wait, or remove it
         └── ConflictError       it changed between look and write -> looked at again, once
@@ -157,6 +158,12 @@ class PassportStoreError(GoldenPoolsError):
     who = "The store"
 
 
+class AlertError(GoldenPoolsError):
+    """An alert did not reach an address, or there is none; no run fails by it."""
+
+    who = "The service"
+
+
 class RolledBackError(GoldenPoolsError):
     """A refresh failed after the pool was touched, and the pool has been put back."""
 
@@ -178,16 +185,25 @@ def from_dict(error: Mapping[str, str]) -> GoldenPoolsError:
     return kind(error["what"], resource=error["resource"], answer=error["answer"], advice=error["advice"])
 
 
-_BY_NAME = {
+_BY_NAME: Mapping[str, type[GoldenPoolsError]] = {
     kind.__name__: kind
     for kind in (
+        GoldenPoolsError,
+        UnknownNameError,
+        RunConfError,
+        PreflightError,
         AzureBusyError,
         AzureRefusedError,
+        ReadOnlyError,
         NeverFitsError,
         FullNowError,
         ResizeGaveUpError,
         ProbeFailedError,
+        PassportStoreError,
+        AlertError,
+        RolledBackError,
         OwnershipError,
+        ConflictError,
     )
-}
-"""Errors that a trigger's event may carry."""
+} | {"SpecError": GoldenPoolsError}
+"""Errors that a trigger's event or a failed task's note may carry; a spec's faults have become words by then."""

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from golden_pools.errors import AzureBusyError, GoldenPoolsError
+from golden_pools.errors import AlertError, AzureBusyError, GoldenPoolsError
+from golden_pools.failures import note_uncaught
 
 RETRIES = 3
 """A worker that is lost, an outage of Azure, a race: three more tries bridge about ten minutes."""
@@ -22,6 +23,12 @@ RETRY_POLICY = ExceptionRetryPolicy(
             reason="Azure is busy; the task is tried again by itself",
         ),
         RetryRule(
+            exception=AlertError,
+            action=RetryAction.RETRY,
+            retry_delay=RETRY_DELAY,  # the run is over but for this, and the pool's next run waits for its end
+            reason="an address has not taken an alert; it is asked again by itself",
+        ),
+        RetryRule(
             exception=GoldenPoolsError,
             action=RetryAction.FAIL,
             reason="a person has to act first: see the advice in the log",
@@ -29,5 +36,10 @@ RETRY_POLICY = ExceptionRetryPolicy(
     ]
 )
 
-DEFAULT_ARGS = {"retries": RETRIES, "retry_delay": RETRY_DELAY, "retry_policy": RETRY_POLICY}
+DEFAULT_ARGS = {
+    "retries": RETRIES,
+    "retry_delay": RETRY_DELAY,
+    "retry_policy": RETRY_POLICY,
+    "on_failure_callback": note_uncaught,
+}
 """``default_args`` of every DAG."""

@@ -72,6 +72,7 @@ def test_the_stages_stand_in_their_groups(dag: DAG) -> None:
         "rollback.restore",
         "rollback.resize",
         "rollback.report",
+        "alert",
     ]
 
 
@@ -84,27 +85,54 @@ def test_the_stages_follow_one_another(dag: DAG) -> None:
         "preflight": ["image.stop_golden_vm"],
         "image.stop_golden_vm": ["image.snapshot"],
         "image.snapshot": ["image.managed_image", "image.start_golden_vm"],
-        "image.start_golden_vm": [],
+        "image.start_golden_vm": ["alert"],
         "image.managed_image": ["image.publish"],
         "image.publish": ["canary.pool"],
         "canary.pool": ["canary.mark_bad", "canary.probe"],
         "canary.probe": ["canary.mark_bad", "canary.remove", "pool.refresh", "replicate"],
-        "replicate": [],
-        "canary.mark_bad": [],
-        "canary.remove": [],
+        "replicate": ["alert"],
+        "canary.mark_bad": ["alert"],
+        "canary.remove": ["alert"],
         "pool.refresh": ["pool.resize", *back],
         "pool.resize": ["pool.nodes", *back],
         "pool.nodes": ["pool.probe", *back],
         "pool.probe": ["pool.switch", *back],
         "pool.switch": ["pool.record", *back],
         "pool.record": ["pool.announce", "pool.retire"],
-        "pool.announce": [],
-        "pool.retire": [],
-        "rollback.mark_bad": [],
+        "pool.announce": ["alert"],
+        "pool.retire": ["alert"],
+        "rollback.mark_bad": ["alert"],
         "rollback.restore": ["rollback.resize"],
         "rollback.resize": ["rollback.report"],
-        "rollback.report": [],
+        "rollback.report": ["alert"],
+        "alert": [],
     }
+
+
+def with_approval(parse: Callable[..., DagBag]) -> DAG:
+    """Return the DAG of a pool that moves only when a person approves."""
+    return parse(one=sample(**{"schedule:": "refresh:\n  approve: true\n\nschedule:"})).dags["golden_pool_one"]
+
+
+def test_where_the_spec_asks_for_it_a_person_approves_before_anything_moves(parse: Callable[..., DagBag]) -> None:
+    dag = with_approval(parse)
+    assert dag.get_task("canary.probe").downstream_task_ids >= {"approve"}
+    assert dag.get_task("approve").downstream_task_ids == {"pool.refresh", "replicate"}
+    assert dag.get_task("pool.refresh").upstream_task_ids == {"approve"}
+    assert dag.get_task("approve").trigger_rule == TriggerRule.NONE_FAILED
+
+
+def test_the_question_survives_airflows_database(parse: Callable[..., DagBag]) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    stored = json.loads(json.dumps(DagSerialization.to_dict(with_approval(parse))))
+    DagSerialization.validate_schema(stored)
+    approve = DagSerialization.from_dict(stored).get_task("approve")
+    assert approve.inherits_from_skipmixin, "a cleared task would run though the pool may not move"
+
+
+def test_otherwise_nobody_is_asked(small: DAG) -> None:
+    assert "approve" not in small.task_dict
 
 
 def test_the_golden_vm_is_started_whatever_happened(small: DAG) -> None:
@@ -118,6 +146,13 @@ def test_the_golden_vm_is_started_whatever_happened(small: DAG) -> None:
 def test_a_stage_runs_after_skipped_ones(small: DAG, stage: str) -> None:
     """A run with a given version skips the image, one with a good version the canary, most the probe of the pool."""
     assert small.get_task(stage).trigger_rule == TriggerRule.NONE_FAILED
+
+
+def test_the_alert_comes_last_and_does_not_decide_the_run(small: DAG) -> None:
+    alert = small.get_task("alert")
+    assert alert.is_teardown
+    assert not alert.on_failure_fail_dagrun
+    assert [leaf.task_id for leaf in small.leaves] == ["alert"]
 
 
 def test_the_canary_is_removed_whatever_happened_and_does_not_decide_the_run(small: DAG) -> None:

@@ -73,7 +73,7 @@ def test_the_samples_make_their_dags(dag_bag: DagBag) -> None:
 @pytest.mark.parametrize("dag_id", ["resize_pool", "scale_pool_farm"])
 def test_the_stages_follow_one_another(dags: dict[str, DAG], dag_id: str) -> None:
     edges = {name: sorted(task.downstream_task_ids) for name, task in dags[dag_id].task_dict.items()}
-    assert edges == {"plan": ["resize"], "resize": ["nodes"], "nodes": []}
+    assert edges == {"plan": ["resize"], "resize": ["nodes"], "nodes": ["alert"], "alert": []}
 
 
 def test_a_scale_time_gives_way_and_a_person_is_told(resize: DAG, scale: DAG) -> None:

@@ -21,11 +21,16 @@ def dag(dag_bag: DagBag) -> DAG:
     return dag_bag.dags["watch_pools"]
 
 
-def test_it_looks_and_then_alerts(dag: DAG) -> None:
+def test_it_looks_then_keeps_the_news_and_tells_them(dag: DAG) -> None:
     assert {name: task.downstream_task_ids for name, task in dag.task_dict.items()} == {
         "look": {"alert"},
-        "alert": set(),
+        "alert": {"tell", "tell_failure"},
+        "tell": set(),
+        "tell_failure": set(),
     }
+    for task in (dag.get_task("tell"), dag.get_task("tell_failure")):
+        assert task.is_teardown
+        assert not task.on_failure_fail_dagrun, "a channel that is down changes nothing about the watch"
 
 
 def test_only_the_alert_sends_the_event_and_may_read_the_state(dag: DAG) -> None:

@@ -15,6 +15,7 @@ from include.azure_simulator.world import World
 from include.local_airflow import LOCAL
 from tests.operators.conftest import Cloud
 from tests.simulator import SimulatorProcess, serve, start_simulator
+from tests.stats_receivers import StatsD
 
 from .real_airflow import RealAirflow
 
@@ -39,6 +40,7 @@ STAGES = {
     "pool.switch",
     "pool.record",
     "pool.announce",
+    "alert",
 }
 """Tasks that a run of the sample does which goes well."""
 
@@ -64,9 +66,22 @@ def shared_simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simul
 
 
 @pytest.fixture(scope="session")
-def airflow(tmp_path_factory: pytest.TempPathFactory, shared_simulator: SimulatorProcess) -> Iterator[RealAirflow]:
+def statsd() -> Iterator[StatsD]:
+    """Where the shared Airflow sends its metrics."""
+    server = StatsD()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    tmp_path_factory: pytest.TempPathFactory, shared_simulator: SimulatorProcess, statsd: StatsD
+) -> Iterator[RealAirflow]:
     """An Airflow with the project's DAGs, connected to ``shared_simulator``; a test must not kill its components."""
-    environment = {"AIRFLOW_CONN_AZURE_DEFAULT": shared_simulator.connection}
+    environment = {
+        "AIRFLOW_CONN_AZURE_DEFAULT": shared_simulator.connection,
+        **{f"AIRFLOW__METRICS__{name.upper()}": str(value) for name, value in statsd.options.items()},
+    }
     with RealAirflow(tmp_path_factory.mktemp("airflow"), environment=environment) as running:
         yield running
 
@@ -112,5 +127,5 @@ def site_of(
 def first_run(airflow: RealAirflow) -> str:
     """The run of the small pool's DAG that makes the pool, however it ended."""
     run = airflow.trigger(DAG_ID)
-    airflow.wait(DAG_ID, run, timeout_seconds=400)
+    airflow.wait(DAG_ID, run)
     return run

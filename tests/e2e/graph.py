@@ -42,9 +42,7 @@ def graph_of(chromium: str, airflow: RealAirflow, dag_id: str, run_id: str) -> I
         page = browser.new_page(viewport={"width": 1000, "height": 1900}, device_scale_factor=1.5)
         page.set_default_timeout(PATIENCE_SECONDS * 1000)
         page.goto(airflow.local.url)
-        page.locator("input[name=username]").fill(ADMIN)
-        page.locator("input[name=password]").fill(airflow.local.password)
-        page.locator("button[type=submit]").click()
+        log_in(page, ADMIN, airflow.local.password)
         page.get_by_label("Admin").wait_for()
         page.evaluate("([key, value]) => localStorage.setItem(key, value)", [f"direction-{dag_id}", json.dumps("DOWN")])
         page.goto(f"{airflow.local.url}/dags/{dag_id}/runs/{run_id}")
@@ -54,10 +52,18 @@ def graph_of(chromium: str, airflow: RealAirflow, dag_id: str, run_id: str) -> I
         # Nodes outside the view are not in the page, and groups that open push others out of it.
         nodes = [node(task_id) for task_id in airflow.task_states(dag_id, run_id)]
         page.wait_for_function(ALL_IN_VIEW, arg=nodes, polling=1000)
+        page.mouse.move(500, 2)  # away from what would show a tip
         page.wait_for_timeout(1000)  # the graph glides into its place
         page.evaluate("document.querySelectorAll('.react-flow__panel').forEach(panel => panel.remove())")
         yield page
         browser.close()
+
+
+def log_in(page: Page, user: str, password: str) -> None:
+    """Fill and send Airflow's login, which the browser has been sent to."""
+    page.locator("input[name=username]").fill(user)
+    page.locator("input[name=password]").fill(password)
+    page.locator("button[type=submit]").click()
 
 
 def take_picture(page: Page, names: Collection[str], picture: Path) -> None:

@@ -23,10 +23,14 @@ RUN_ENDED = frozenset({"success", "failed"})
 TASK_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 POLL_SECONDS = 0.3
 
+PATIENCE_SECONDS = 900
+"""Longest wait for anything: what hangs meets it, and a machine that is full of tests does not."""
+
 FOR_TESTS = {
-    # New DAG files and passed deadlines are noticed in seconds, where minutes are the default.
-    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+    # DAG files are parsed seldom, and when a test asks: again and again, that costs a processor of its own. Never would
+    # be wrong: a DAG that is switched on then catches up with what was its next run when it was parsed.
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
+    # Passed deadlines are noticed in seconds, where minutes are the default.
     "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
     # So is a dead worker.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
@@ -72,13 +76,23 @@ class RealAirflow:
         """The answer to a GET below ``/api/v2``."""
         return self._ask("GET", path, params=query)
 
-    def wait_for_dag(self, dag_id: str, *, timeout_seconds: float = 60) -> None:
+    def wait_for_dag(self, dag_id: str) -> None:
         """Wait until Airflow knows a DAG."""
 
         def known() -> bool:
             return self._api.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.OK
 
-        _wait_for(known, bool, timeout_seconds, lambda: f"no DAG {dag_id}; import errors: {self.import_errors()}")
+        wait_for(known, bool, lambda: f"no DAG {dag_id}; import errors: {self.import_errors()}")
+
+    def parse(self, dag_id: str) -> None:
+        """Have the file of a DAG parsed anew, and wait until that is done."""
+        before = self.get(f"dags/{dag_id}")
+        self._ask("PUT", f"parseDagFile/{before['file_token']}")
+        wait_for(
+            lambda: self.get(f"dags/{dag_id}")["last_parsed_time"],
+            lambda parsed: parsed != before["last_parsed_time"],
+            lambda: f"{dag_id} has not been parsed anew; import errors: {self.import_errors()}",
+        )
 
     def import_errors(self) -> dict[str, str]:
         """By DAG file: why it could not be imported."""
@@ -103,14 +117,22 @@ class RealAirflow:
         """The state of a run."""
         return str(self.get(f"dags/{dag_id}/dagRuns/{run_id}")["state"])
 
-    def wait(self, dag_id: str, run_id: str, *, timeout_seconds: float = 240) -> str:
+    def wait(self, dag_id: str, run_id: str) -> str:
         """Wait until a run has ended; the result is its state."""
-        return _wait_for(
+        return wait_for(
             lambda: self.run_state(dag_id, run_id),
             RUN_ENDED.__contains__,
-            timeout_seconds,
             lambda: f"{dag_id} {run_id} has not ended: {self.task_states(dag_id, run_id)}",
         )
+
+    def wait_for_note(self, dag_id: str, run_id: str) -> str:
+        """Wait until a run that has ended has its note, which is written a moment later; the result is the note."""
+        note = wait_for(
+            lambda: self.get(f"dags/{dag_id}/dagRuns/{run_id}")["note"],
+            bool,
+            lambda: f"{dag_id} {run_id} has no note",
+        )
+        return str(note)
 
     def scheduled_runs(self, dag_id: str, *, by: str = "scheduled") -> list[str]:
         """Ids of the runs of a DAG that the scheduler has made, the oldest first.
@@ -120,14 +142,11 @@ class RealAirflow:
         runs = self.get(f"dags/{dag_id}/dagRuns", run_type=by, order_by="run_after")["dag_runs"]
         return [str(run["dag_run_id"]) for run in runs]
 
-    def wait_for_scheduled_runs(
-        self, dag_id: str, number: int, *, by: str = "scheduled", timeout_seconds: float = 240
-    ) -> list[str]:
+    def wait_for_scheduled_runs(self, dag_id: str, number: int, *, by: str = "scheduled") -> list[str]:
         """Wait until the scheduler has made so many runs of a DAG; the result is their ids."""
-        runs = _wait_for(
+        runs = wait_for(
             lambda: self.scheduled_runs(dag_id, by=by),
             lambda found: len(found) >= number,
-            timeout_seconds,
             lambda: f"{dag_id} has fewer than {number} {by} runs",
         )
         return runs[:number]
@@ -148,13 +167,11 @@ class RealAirflow:
         task_id: str,
         *,
         states: Collection[str] = TASK_ENDED,
-        timeout_seconds: float = 60,
     ) -> str:
         """Wait until a task is in one of these states; the result is the state."""
-        state = _wait_for(
+        state = wait_for(
             lambda: self.task_states(dag_id, run_id).get(task_id),
             lambda state: state in states,
-            timeout_seconds,
             lambda: f"{task_id} did not become {' or '.join(states)}: {self.task_states(dag_id, run_id)}",
         )
         return str(state)
@@ -163,8 +180,9 @@ class RealAirflow:
         """What a task left in XCom."""
         return self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}")["value"]
 
-    def log(self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1) -> str:
-        """The log of one try of a task, trigger included, a line per event or exception."""
+    def log(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """The log of the last try of a task, trigger included, a line per event or exception."""
+        try_number = self.tasks_by_id(dag_id, run_id)[task_id]["try_number"]
         answer = self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}")
         return "\n".join(log_lines(answer["content"]))
 
@@ -175,6 +193,32 @@ class RealAirflow:
             f"dags/{dag_id}/clearTaskInstances",
             json={"dry_run": False, "dag_run_id": run_id, "task_ids": list(task_ids), "only_failed": False},
         )
+
+    def wait_for_question(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Wait until a task asks a person, and the scheduler knows that its worker is done with that.
+
+        Airflow 3.3.2 fails a task that is resumed before: it takes its worker for lost, and the answer is gone. No
+        person is that quick, but a test is.
+        """
+        self.wait_for_task(dag_id, run_id, task_id, states={"awaiting_input"})
+        number = self.tasks_by_id(dag_id, run_id)[task_id]["try_number"]
+        key = f"TaskInstanceKey(dag_id='{dag_id}', task_id='{task_id}', run_id='{run_id}', try_number={number},"
+        done = f"Received executor event with state success for task instance {key}"
+        log = self.local.log_file("scheduler")
+        wait_for(
+            lambda: done in log.read_text(encoding="utf-8", errors="replace"),
+            bool,
+            lambda: f"the scheduler has not heard of the end of {task_id}'s worker",
+        )
+
+    def question(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """What a task asks a person, and the answer, once there is one."""
+        return dict(self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"))
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """Answer what a task asks, as a user does."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        self._ask("PATCH", path, json={"chosen_options": [option], "params_input": {}})
 
     def kill_task(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Kill the process of a running task."""
@@ -239,12 +283,14 @@ def _empty_redis() -> redis.Redis:
     raise RuntimeError("All 16 databases of the Redis at 127.0.0.1:6379 hold data; the tests need an empty one.")
 
 
-def _wait_for(
-    look: Callable[[], ResultT], enough: Callable[[ResultT], bool], timeout_seconds: float, missing: Callable[[], str]
-) -> ResultT:
-    deadline = time.monotonic() + timeout_seconds
+def wait_for(look: Callable[[], ResultT], enough: Callable[[ResultT], bool], missing: Callable[[], str]) -> ResultT:
+    """Return what there is to see as soon as it is enough.
+
+    :param missing: what the test says when that does not happen
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not enough(found := look()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"{missing()} (after {timeout_seconds:g} s)")
+            raise AssertionError(f"{missing()} (after {PATIENCE_SECONDS} s)")
         time.sleep(POLL_SECONDS)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from include.local_airflow import ADMIN, API_SERVER, TRIGGERER, LocalAirflow, free_port
 from tests.e2e.conftest import DAG_ID, GONE_WELL, STAGES
-from tests.e2e.real_airflow import CELERY, RealAirflow, celery_services
+from tests.e2e.real_airflow import CELERY, RealAirflow, celery_services, wait_for
 from tests.simulator import SimulatorProcess, start_simulator
 
 pytestmark = pytest.mark.e2e
@@ -50,14 +49,14 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disturbed]:
         with RealAirflow(home / "airflow", environment=environment) as airflow:
             run = airflow.trigger(DAG_ID)
             airflow.wait_for_task(DAG_ID, run, "image.snapshot", states={"running"})
-            _until(lambda: any(write.endswith("-os") for write in simulator.writes()))
+            wait_for(simulator.writes, lambda writes: any(one.endswith("-os") for one in writes), lambda: "no snapshot")
             airflow.kill_task(DAG_ID, run, "image.snapshot")
             simulator.set_speed(20)  # so that replication takes longer than it takes to see it
-            _until(lambda: any("/versions/" in write for write in simulator.writes()), seconds=240)
+            wait_for(simulator.writes, lambda writes: any("/versions/" in one for one in writes), lambda: "no version")
             airflow.local.kill_component(TRIGGERER)
             airflow.local.start_component(TRIGGERER)
             simulator.set_speed(600)
-            airflow.wait(DAG_ID, run, timeout_seconds=400)
+            airflow.wait(DAG_ID, run)
             yield Disturbed(airflow, simulator, run)
 
 
@@ -87,8 +86,9 @@ def test_the_same_run_on_celery_postgresql_and_redis(
             environment={**services, "AIRFLOW_CONN_AZURE_DEFAULT": simulator.connection}, components=CELERY
         )
         run = airflow.trigger(DAG_ID)
-        assert airflow.wait(DAG_ID, run, timeout_seconds=400) == "success", airflow.task_states(DAG_ID, run)
+        assert airflow.wait(DAG_ID, run) == "success", airflow.task_states(DAG_ID, run)
         assert airflow.xcom(DAG_ID, run, "pool.record")["pools"][0]["ready"] == {"dedicated": 2, "spot": 0}
+        assert airflow.wait_for_note(DAG_ID, run).startswith("refreshed: ")
         living = airflow.local.processes()
         airflow.local.stop()
         assert len(living) > len(CELERY)
@@ -112,10 +112,3 @@ def test_logins_of_docker_compose_work(tmp_path: Path) -> None:
 
     assert answer.status_code == httpx.codes.OK
     assert refused.status_code == httpx.codes.UNAUTHORIZED
-
-
-def _until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.2)

@@ -24,7 +24,6 @@ SECOND = "ring-2026-1121-20005"
 
 RETIRE_DAG = "retire_former_pools"
 GOOD = {"golden-pools-verdict": "good"}
-PATIENCE_SECONDS = 400
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Site:
     def run(self, dag_id: str, **conf: Any) -> Outcome:
         """Trigger a run, wait for its end, and look."""
         run = self.airflow.trigger(dag_id, conf)
-        state = self.airflow.wait(dag_id, run, timeout_seconds=PATIENCE_SECONDS)
+        state = self.airflow.wait(dag_id, run)
         pools = self.cloud.pools()
         return Outcome(
             run,
@@ -218,7 +217,7 @@ def test_the_graph_shows_the_way_back_as_a_branch(
 
 def test_after_its_soak_the_former_pool_is_gone(site: Site, switched: Outcome, taken_back: Outcome) -> None:
     first, second = (_retirement(site, outcome) for outcome in (switched, taken_back))
-    assert site.airflow.wait(RETIRE_DAG, second, timeout_seconds=PATIENCE_SECONDS) == "success"
+    assert site.airflow.wait(RETIRE_DAG, second) == "success"
     assert site.airflow.xcom(RETIRE_DAG, second, "retire") == {"retired": [SECOND], "left": {}}
     assert set(site.cloud.pools()) == {SMALL, RING}
     assert site.airflow.run_state(RETIRE_DAG, first) == "running"  # soaks for an hour

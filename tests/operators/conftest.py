@@ -7,15 +7,19 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import aclosing
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped, TaskAwaitingInput, TaskDeferred
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from golden_pools.errors import AzureBusyError
 from golden_pools.hooks.batch_work import BatchWorkHook
@@ -26,7 +30,7 @@ from golden_pools.rules.plan import PARAMS, make_plan
 from golden_pools.rules.source import ImageSource, System, road_for
 from golden_pools.spec.model import PoolSpec
 from golden_pools.spec.source import Capture
-from golden_pools.triggers import job, jobs, operation, pool, replication, soak
+from golden_pools.triggers import first_look
 
 from include.azure_simulator.clock import Clock
 from include.azure_simulator.world import World
@@ -61,6 +65,9 @@ SECOND = "small-2026-1121-20005"
 
 HTTP = httpx.Client(timeout=30)
 """One for all: to make a client takes longer than a request."""
+
+HANG_SECONDS = 60
+"""A trigger that fires at all does so long before."""
 
 
 @dataclass
@@ -273,8 +280,7 @@ def _fixed(dedicated: int, spot: int) -> dict[str, Any]:
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """The sample world at a clock that runs, and the connection ``azure_default`` to it."""
     world = World.load(clock=Clock(speed=SPEED, start=STAMP))
-    for module in (job, jobs, operation, pool, replication, soak):
-        monkeypatch.setattr(module, "FIRST_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(first_look, "SECONDS", 0.01)
     with serve(world) as url:
         extra = {"arm_endpoint": url, "poll_seconds": 1}
         monkeypatch.setenv("AIRFLOW_CONN_AZURE_DEFAULT", json.dumps({"conn_type": "azure", "extra": extra}))
@@ -337,6 +343,23 @@ class AssetStores(dict[str, FakeStore]):
         return self.setdefault(asset.name, FakeStore())
 
 
+@dataclass(frozen=True)
+class Question:
+    """What a task asks a person, who has so long to answer until the default holds."""
+
+    subject: str
+    body: str
+    defaults: list[str]
+    time: timedelta
+
+
+class Supervisor:
+    """What takes a task's messages to Airflow: here it takes questions, which :meth:`Run._ask` answers."""
+
+    def send(self, msg: Any) -> None:
+        assert isinstance(msg, CreateHITLDetailPayload), f"{type(msg).__name__}: nobody takes this"
+
+
 @dataclass
 class Run:
     """One DAG run: XComs and task state stores of its tasks, and the triggers they waited on with their arguments.
@@ -348,8 +371,12 @@ class Run:
     :param followed: specs of the pools that the spec follows or waits for
     :param log: events of assets by name, in order, which survive runs
     :param clock: tells the time of an event
+    :param states: how tasks ended, where the run is one of a DAG
     :param in_waits: what happens in the waits to come, one for each, before their triggers look
     :param fire: waits until a trigger fires, at most so long
+    :param answer: what a person answers to a question: the option and the person's name; None: nothing, in time
+    :param questions: what people were asked
+    :param skipped: tasks that another one has skipped
     """
 
     spec: PoolSpec
@@ -370,8 +397,12 @@ class Run:
     followed: Mapping[str, PoolSpec] = field(default_factory=dict)
     log: dict[str, list[SimpleNamespace]] = field(default_factory=lambda: defaultdict(list))
     clock: Callable[[], datetime] = lambda: STAMP
+    states: dict[str, str] = field(default_factory=dict)
     in_waits: Iterable[Callable[[], object]] = ()
     fire: Callable[[BaseTrigger, timedelta], TriggerEvent] = field(default_factory=lambda: fire)
+    answer: Callable[[Question], tuple[str, str] | None] = lambda _: None
+    questions: list[Question] = field(default_factory=list)
+    skipped: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         plan = make_plan(
@@ -397,8 +428,12 @@ class Run:
         return pulled(self.context(SimpleNamespace(task_id="reader")), task_id)
 
     def context(self, task: Any) -> dict[str, Any]:
+        ti = TaskInstance(self, task.task_id)
         return {
-            "ti": TaskInstance(self, task.task_id),
+            "ti": ti,
+            "task_instance": ti,
+            "task": task,
+            "dag_run": SimpleNamespace(dag_id=self.plan.dag_id, run_id=self.run_id, run_after=self.stamp),
             "task_state_store": self.stores.setdefault(task.task_id, FakeStore()),
             "outlet_events": _OutletEvents(self.events),
             "inlet_events": _InletEvents(self.log, task),
@@ -428,6 +463,12 @@ class Run:
                 result = self.work(task, method_name, context, arguments)
             except AirflowSkipException as skipped:
                 return f"skipped: {skipped}"
+            except DownstreamTasksSkipped as skipped:
+                self.skipped |= {str(name) for name in skipped.tasks}
+                return self.xcom(task.task_id)
+            except TaskAwaitingInput as waits:
+                method_name, arguments = waits.method_name, {"event": self._ask(task, waits)}
+                continue
             except TaskDeferred as deferred:
                 wait = deferred
             else:
@@ -439,13 +480,34 @@ class Run:
             event = self.fire(reborn(wait.trigger), wait.timeout)
             if isinstance(event, TaskSuccessEvent):
                 # Airflow 3.3.2 encodes the XCom of a task that ends in the triggerer twice.
-                return self._finished(task, json.dumps((event.xcoms or {}).get("return_value")))
+                xcoms = {key: json.dumps(value) for key, value in (event.xcoms or {}).items()}
+                result = xcoms.pop("return_value", "null")
+                self.pushed.update({(task.task_id, key): value for key, value in xcoms.items()})
+                return self._finished(task, result)
             method_name = wait.method_name
             arguments = {"event": json.loads(json.dumps(event.payload))}
 
+    def _ask(self, task: Any, waits: TaskAwaitingInput) -> dict[str, Any]:
+        """Put the task's question to a person, and return the event that Airflow makes of the answer, or of none."""
+        from airflow.models.hitl import HITLDetail
+
+        assert waits.timeout is not None, "a question without a deadline"
+        question = Question(task.subject, task.body, task.defaults, waits.timeout)
+        self.questions.append(question)
+        chosen, user = self.answer(question) or (task.defaults[0], None)
+        detail = HITLDetail(
+            chosen_options=[chosen],
+            params_input={},
+            responded_at=self.clock(),
+            responded_by={"id": user, "name": user} if user else None,
+        )
+        return deepcopy(detail.as_resume_event_payload(timedout=user is None))
+
     def work(self, task: BaseOperator, method_name: str, context: dict[str, Any], arguments: dict[str, Any]) -> Any:
         """Do what a worker does of a task at one go: up to its end, or to its next wait."""
-        return getattr(task, method_name)(context, **arguments)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
+            return getattr(task, method_name)(context, **arguments)
 
     def _finished(self, task: BaseOperator, result: Any) -> Any:
         if result is not None:
@@ -486,6 +548,16 @@ class TaskInstance:
 
     run: Run
     task_id: str
+    map_index: int = -1
+    id: UUID = field(default_factory=uuid4)
+
+    @property
+    def dag_id(self) -> str:
+        return self.run.plan.dag_id
+
+    @property
+    def run_id(self) -> str:
+        return self.run.run_id
 
     def xcom_pull(self, *, task_ids: str, key: str = "return_value") -> Any:
         if key == "return_value":
@@ -493,14 +565,19 @@ class TaskInstance:
         return self.run.pushed.get((task_ids, key))
 
     def xcom_push(self, *, key: str, value: Any) -> None:
-        self.run.pushed[self.task_id, key] = json.loads(json.dumps(value))
+        value = json.loads(json.dumps(value))
+        if key == "return_value":
+            self.run.xcoms[self.task_id] = value
+        else:
+            self.run.pushed[self.task_id, key] = value
 
     def get_task_breadcrumbs(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the tasks that have ended, as Airflow's API does; a skipped one may have no duration."""
         assert (dag_id, run_id) == (self.run.plan.dag_id, self.run.run_id)
+        ended = self.run.states or dict.fromkeys(self.run.xcoms, "success")
         return [
-            {"task_id": name, "map_index": -1, "state": "success", "operator": "", "duration": 61.54}
-            for name in self.run.xcoms
+            {"task_id": name, "map_index": -1, "state": str(state), "operator": "", "duration": 61.54}
+            for name, state in ended.items()
         ] + [{"task_id": "skipped", "map_index": -1, "state": "skipped", "operator": "", "duration": None}]
 
     def get_dr_count(self, *, dag_id: str, states: list[str]) -> int:
@@ -598,9 +675,9 @@ def reborn(trigger: BaseTrigger) -> BaseTrigger:
     return type(trigger)(**json.loads(json.dumps(arguments)))
 
 
-def fire(trigger: BaseTrigger, _: timedelta | None = None, *, within_seconds: float = 60.0) -> TriggerEvent:
+def fire(trigger: BaseTrigger, _: timedelta | None = None) -> TriggerEvent:
     """Run a trigger until it fires; Airflow's timeout is hours of a clock that runs fast."""
-    return asyncio.run(asyncio.wait_for(first_event(trigger), within_seconds))
+    return asyncio.run(asyncio.wait_for(first_event(trigger), HANG_SECONDS))
 
 
 async def first_event(trigger: BaseTrigger) -> TriggerEvent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -39,7 +39,6 @@ class DagRun:
     dag: DAG
     run: Run
     do: Callable[[BaseOperator], Any]
-    states: dict[str, State] = field(default_factory=dict)
     errors: dict[str, GoldenPoolsError] = field(default_factory=dict)
 
     def go(self) -> Self:
@@ -48,8 +47,14 @@ class DagRun:
         for task_id, task in self.dag.task_dict.items():  # the file names tasks after those that they follow
             if task_id not in self.states:
                 upstream = [self.states[before] for before in task.upstream_task_ids]
-                self.states[task_id] = fate(task, upstream) or self._run(task)
+                is_skipped = task_id in self.run.skipped  # by a task before it, whatever its trigger rule
+                self.states[task_id] = State.SKIPPED if is_skipped else fate(task, upstream) or self._run(task)
         return self
+
+    @property
+    def states(self) -> dict[str, str]:
+        """How each task ended."""
+        return self.run.states
 
     @property
     def succeeded(self) -> bool:
@@ -66,13 +71,15 @@ class DagRun:
             result = self.do(own)
         except GoldenPoolsError as error:
             self.errors[task.task_id] = error
+            for callback in own.on_failure_callback:
+                callback({**self.run.context(own), "exception": error})
             return State.FAILED
         except DagRunTriggerException:  # how a task starts a run of another DAG
             return State.SUCCESS
         return State.SKIPPED if str(result).startswith("skipped: ") else State.SUCCESS
 
 
-def fate(task: BaseOperator, upstream: list[State]) -> State | None:
+def fate(task: BaseOperator, upstream: Sequence[str]) -> State | None:
     """Return how a task ends without being run, or None where it runs."""
     broken = any(state in BROKEN for state in upstream)
     if task.is_teardown or task.trigger_rule is TriggerRule.ALL_DONE:

@@ -70,11 +70,12 @@ def started(nights: Nights, spec: PoolSpec) -> Run:
     return run
 
 
-def test_the_clone_is_generalized_and_the_golden_vm_is_not(nights: Nights) -> None:
+def test_the_clone_is_generalized_and_the_golden_vm_is_not(nights: Nights, capsys: pytest.CaptureFixture[str]) -> None:
     """Pitfall 18: generalize destroyed the golden VM."""
     before = golden(nights.cloud)
     night = nights.night(cloned(nights))
     check_runs_on_it(nights, night)
+    assert "exit code 0" in capsys.readouterr().out
     assert golden(nights.cloud) == before
     posts = [write for write in nights.cloud.writes() if write.startswith("POST") and "generalize" in write]
     assert [post.split("/")[-2] for post in posts] == [CLONE]

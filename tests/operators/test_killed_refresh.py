@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -14,8 +15,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk import BaseOperator
+from golden_pools.rules.resize.curve import SAMPLES
 
-from tests.conftest import HOME
 from tests.operators.conftest import DEFINITION, NEW, SECOND
 from tests.operators.mortal import LOST, KilledError, MortalRun
 from tests.operators.roads import Scene, again, back, forth, go_forth, make_scene, report, retire
@@ -116,7 +117,7 @@ def test_these_are_all_the_writes(name: str) -> None:
 @cache
 def undisturbed(name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return what the world is after a run of which nobody was killed, and what the run wrote."""
-    with beginning(name, Path(mkdtemp(dir=HOME))) as (scene, run):
+    with beginning(name, Path(mkdtemp(dir=os.environ["AIRFLOW_HOME"]))) as (scene, run):
         assert go(scene, run, ROADS[name].tasks(run)) == 0
         return outcome(scene, run), tuple(run.writes.values())
 
@@ -134,7 +135,7 @@ def beginning(name: str, folder: Path) -> Iterator[tuple[Scene, MortalRun]]:
 def prepared(name: str) -> tuple[Scene, MortalRun]:
     road = ROADS[name]
     with make_scene() as scene:
-        run = make_run(scene, road, Path(mkdtemp(dir=HOME)))
+        run = make_run(scene, road, Path(mkdtemp(dir=os.environ["AIRFLOW_HOME"])))
         road.prepare(scene, run)
     run.writes.clear()
     return scene, run
@@ -178,7 +179,8 @@ def outcome(scene: Scene, run: MortalRun) -> dict[str, Any]:
         "told": {
             task: in_any_order(run.xcom(task)) for task in ("pool.refresh", "pool.switch", "rollback.restore", "retire")
         },
-        "pushed": dict(run.pushed),
+        # The curve of the nodes has the moments at which somebody looked, which a killed worker shifts.
+        "pushed": {pushed: value for pushed, value in run.pushed.items() if pushed[1] != SAMPLES},
         "report": str(report(run)),
     }
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 from golden_pools.errors import AzureBusyError, OwnershipError, ResizeGaveUpError
-from golden_pools.operators.base import noted_failure
+from golden_pools.failures import noted_failure
 from golden_pools.operators.nodes import ReadyNodesOperator
 from golden_pools.rules.resize.chart import Chart
 from golden_pools.spec.model import PoolSpec

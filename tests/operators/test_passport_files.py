@@ -29,8 +29,14 @@ from tests.operators.test_sources import Nights
 from tests.operators.test_sources import nights as nights
 
 PROBES = {"probes": [{"name": "renderer", "command_line": "/bin/true"}]}
-MAY_BE_EMPTY = {("pools", "image_before"), ("pools", "until"), ("pools", "image_after"), ("disks", "lun")}
-"""What a first run on a pool has nothing to say about; an OS disk has no LUN."""
+MAY_BE_EMPTY = {
+    ("pools", "image_before"),
+    ("pools", "until"),
+    ("pools", "image_after"),
+    ("disks", "lun"),
+    ("approvals",),
+}
+"""What a first run on a pool has nothing to say about; an OS disk has no LUN, and here nobody is asked to approve."""
 
 
 @pytest.fixture

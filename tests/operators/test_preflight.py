@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import Asset
 from golden_pools.errors import AzureBusyError, AzureRefusedError, PreflightError, ReadOnlyError
 from golden_pools.operators.base import StageOperator
 from golden_pools.operators.golden_vm import StopGoldenVmOperator
 from golden_pools.operators.preflight import PreflightOperator
+from golden_pools.rules.markdown import escaped
+from golden_pools.rules.passport import new_passport, with_pool
 from golden_pools.rules.plan import RunPlan
+from golden_pools.rules.resource_names import resource_name
 from golden_pools.spec.model import PoolSpec
 
-from tests.operators.conftest import NEW, OLD, Cloud, Run
+from tests.operators.conftest import NEW, OLD, STAMP, Cloud, Run
 from tests.operators.test_golden_vm import VM, snapshots_of
 from tests.operators.test_whole_run import stages
 
 WRITERS = ("stop", "snapshot", "start", "managed_image", "publish", "refresh", "resize")
 
 
+POOL = Asset(name="pool")
+
+
 def preflight() -> PreflightOperator:
-    return PreflightOperator(task_id="preflight")
+    return PreflightOperator(task_id="preflight", history_of=POOL, inlets=[POOL])
+
+
+def answer(run: Run) -> dict[str, Any]:
+    """Return what a plan-only run pushes for the page."""
+    run.do(preflight())
+    return dict(run.pushed["preflight", "plan_table"])
 
 
 def changed(spec: PoolSpec, **parts: dict[str, Any]) -> PoolSpec:
@@ -153,8 +168,8 @@ def dry(spec: PoolSpec) -> Run:
 
 
 def test_plan_only_says_what_the_run_would_do(dry: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    would = dry.do(preflight())["would"]
-    assert [action["stage"] for action in would] == [
+    rows = answer(dry)["rows"]
+    assert [row["stage"] for row in rows] == [
         "stop_golden_vm",
         *["snapshot"] * 3,
         "start_golden_vm",
@@ -167,27 +182,30 @@ def test_plan_only_says_what_the_run_would_do(dry: Run, capsys: pytest.CaptureFi
         "record",
     ]
     log = capsys.readouterr().out
-    assert "Plan only. This run would:" in log
-    for action in would:
-        assert action["does"] in log
-        assert action["resource"] in log
+    assert "Plan only: this is what the run would do, and nothing is done." in log
+    for row in rows:
+        assert escaped(row["what"]) in log
+        assert resource_name(row["resource"]) in log
 
 
 def test_plan_only_names_every_change_of_a_pool_that_is_there(cloud: Cloud, spec: PoolSpec) -> None:
     cloud.freeze()
     old = cloud.make_version(OLD)
-    new = cloud.make_version(NEW)
+    cloud.make_version(NEW)
     cloud.make_pool(old, dedicated=2, vmSize="STANDARD_D4S_V5")
     quiet = changed(spec, pool={"metadata": {"team": "x"}}, canary={"enabled": False})
     run = Run(quiet, conf={"plan_only": True, "image_version": NEW})
-    assert [action["does"] for action in run.do(preflight())["would"]] == [
-        "shrink from 2 nodes to 0: running tasks end first; if not within 60 minutes, it gets its nodes back and the "
-        "run fails",
-        f"change image: {old} -> {new}",
-        "change vm_size: STANDARD_D4S_V5 -> Standard_D2s_v5",
-        "change metadata.team: none -> x",
-        "resize from 0 to 3 dedicated and 0 Spot nodes",
-        "tag as good",
+    assert [(row["what"], row["before"], row["after"]) for row in answer(run)["rows"]] == [
+        (
+            "shrink: running tasks end first; if not within 60 minutes, it gets its nodes back and the run fails",
+            "2 nodes",
+            "0 nodes",
+        ),
+        ("change image", f"small/{OLD}", f"small/{NEW}"),
+        ("change vm_size", "STANDARD_D4S_V5", "Standard_D2s_v5"),
+        ("change metadata.team", "none", "x"),
+        ("resize", "0 nodes", "3 dedicated, 0 Spot nodes"),
+        ("tag as good", "", ""),
     ]
 
 
@@ -197,8 +215,76 @@ def test_plan_only_of_a_pool_that_is_as_it_should_be(
     cloud.freeze()
     cloud.make_pool(cloud.make_version(**{"golden-pools-verdict": "good"}), dedicated=3)
     cloud.mark("small", alias="small", role="current")
-    assert Run(spec, conf={"plan_only": True, "image_version": NEW}).do(preflight())["would"] == []
-    assert "This run would:\n  change nothing" in capsys.readouterr().out
+    assert answer(Run(spec, conf={"plan_only": True, "image_version": NEW}))["rows"] == []
+    assert "None: everything is as it should be." in capsys.readouterr().out
+
+
+def test_plan_only_names_the_jobs_that_would_move(cloud: Cloud, spec: PoolSpec) -> None:
+    cloud.freeze()
+    old = cloud.make_version(OLD)
+    cloud.make_version(NEW)
+    cloud.make_pool(old, dedicated=2)
+    cloud.make_job("render")
+    cloud.make_schedule("nightly")
+    cloud.forget()
+    run = Run(spec, conf={"plan_only": True, "image_version": NEW, "refresh_strategy": "blue_green"})
+    (moved,) = [row for row in answer(run)["rows"] if row["what"].startswith("move")]
+    assert moved["what"] == "move 2 jobs and 1 job schedules here: running tasks end first"
+    assert moved["before"] == "on pool small: nightly:job-1, render, schedule nightly"
+    assert cloud.writes() == []
+
+
+def test_plan_only_goes_on_where_jobs_may_not_be_read(cloud: Cloud, spec: PoolSpec) -> None:
+    cloud.freeze()
+    cloud.make_pool(cloud.make_version(OLD), dedicated=2)
+    cloud.make_version(NEW)
+    cloud.fault(path="/jobs", status=403, code="AuthorizationFailed", count=None)
+    run = Run(spec, conf={"plan_only": True, "image_version": NEW, "refresh_strategy": "blue_green"})
+    assert any(row["what"].startswith("move the jobs and job schedules of pool small") for row in answer(run)["rows"])
+
+
+def test_plan_only_that_a_blocker_stops_says_what_it_can(
+    cloud: Cloud, spec: PoolSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(changed(spec, image={"gallery": "no_such_gallery"}), conf={"plan_only": True})
+    stopped(run)
+    table = run.pushed["preflight", "plan_table"]
+    assert [row["stage"] for row in table["rows"]][-2:] == ["resize", "record"]
+    assert "- gallery-exists: there is no gallery no_such_gallery" in table["markdown"]
+    assert table["markdown"] in capsys.readouterr().out
+
+
+def test_plan_only_tells_by_the_pools_events_how_long_such_runs_took(dry: Run) -> None:
+    """What somebody sent by hand, and runs with another strategy, tell nothing."""
+    sent = [
+        {},
+        {"image": "by hand"},
+        took(dry, minutes=60),
+        took(dry, minutes=90),
+        took(dry, minutes=999, strategy="recreate"),
+    ]
+    dry.log["pool"] = [SimpleNamespace(timestamp=STAMP, extra=extra) for extra in sent]
+    assert answer(dry)["durations"] == [
+        {"stage": "in all", "runs": 2, "median_seconds": 4500.0, "longest_seconds": 5400.0}
+    ]
+
+
+def took(run: Run, *, minutes: float, strategy: str = "in_place") -> dict[str, Any]:
+    """Return the passport of a run that moved the pool and took so long."""
+    passport = new_passport(run.plan, snapshots=None, managed_image=None, findings=[])
+    passport["run"]["params"] = {"refresh_strategy": strategy}
+    return with_pool(
+        passport,
+        run.plan,
+        refresh={"pool": "small", "action": "refreshed", "image_before": None},
+        nodes={"dedicated": 3, "spot": 0},
+        since=(run.stamp + timedelta(minutes=minutes)).isoformat(),
+    )
+
+
+def test_a_run_that_goes_on_has_no_plan_table(run: Run) -> None:
+    run.do(preflight())
+    assert run.pushed == {}
 
 
 @pytest.mark.parametrize("stage", WRITERS)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from golden_pools.errors import AzureBusyError, AzureRefusedError, ProbeFailedError, ResizeGaveUpError
+from golden_pools.failures import noted_failure
 from golden_pools.operators import probe as probing
-from golden_pools.operators.base import noted_failure, now
+from golden_pools.operators.base import now
 from golden_pools.operators.probe import ProbeOperator
 from golden_pools.spec.model import PoolSpec
 
@@ -100,9 +101,10 @@ def test_a_failed_probe_blames_the_image_and_the_job_goes(cloud: Cloud, make_run
     assert failed.value.resource == run.plan.pool_id
     assert failed.value.answer == "default-temp-drive: exit code 2 instead of 0"
     assert noted_failure(run.context(probe()), "probe") == {
-        "error": "ProbeFailedError",
+        **failed.value.to_dict(),
         "text": "1 of 2 probes failed on pool small: default-temp-drive: exit code 2 instead of 0",
         "blames_image": True,
+        "done": "",
     }
     assert jobs(cloud) == []
 

@@ -339,7 +339,10 @@ def test_what_a_restore_point_does_not_promise_is_refused_before_anything_is_wri
 
 def test_plan_only_says_what_a_restore_point_takes(nights: Nights) -> None:
     night: DagRun = nights.night(captured(nights), plan_only=True)
-    said = [(one["stage"], one["resource"].rpartition("/")[2]) for one in night.run.xcom("preflight")["would"]]
+    said = [
+        (one["stage"], one["resource"].rpartition("/")[2])
+        for one in night.run.pushed["preflight", "plan_table"]["rows"]
+    ]
     assert said[:4] == [
         ("restore_point", STEM),
         ("snapshot", f"{STEM}-os"),

@@ -211,7 +211,7 @@ def test_a_look_that_sees_nothing_at_all_fails(drifted: Watch, monkeypatch: pyte
 def test_a_spec_with_faults_leaves_its_pool_its_own(drifted: Watch) -> None:
     drifted.run()
     (drifted.directory / "small.yaml").write_text("pool: {}\n", encoding="utf-8")
-    assert drifted.run() == ([], [])
+    assert drifted.run() == (["spec_faulty"], []), "what was known of its pool is neither new nor gone"
     assert drifted.look_result["unknown"]["spec of small"] == "its file has faults: see pool_spec_check"
 
 

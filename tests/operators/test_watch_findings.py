@@ -60,6 +60,10 @@ def managed_image(cloud: Cloud, name: str, **tags: str) -> str:
 # -- how each drift comes about ----------------------------------------------------------------------------------------
 
 
+def spec_faulty(cloud: Cloud, watcher: Watch) -> None:
+    (watcher.directory / "large.yaml").write_text("pool: {}\n", encoding="utf-8")
+
+
 def pool_missing(cloud: Cloud, watcher: Watch) -> None:
     cloud.delete_pool()
     cloud.advance(hours=1)
@@ -138,6 +142,7 @@ def vm_size_ending(cloud: Cloud, watcher: Watch) -> None:
 
 
 DRIFTS: dict[Kind, tuple[Callable[[Cloud, Watch], None], Level]] = {
+    Kind.SPEC_FAULTY: (spec_faulty, Level.ERROR),
     Kind.POOL_MISSING: (pool_missing, Level.WARNING),
     Kind.POOL_BEHIND: (pool_behind, Level.WARNING),
     Kind.POOL_ON_BAD_VERSION: (pool_on_bad_version, Level.ERROR),
@@ -170,7 +175,7 @@ def test_each_drift_is_found_and_told_once(cloud: Cloud, watcher: Watch, kind: K
     [finding] = [one for one in watcher.look_result["findings"] if one["check"] == kind]
     assert finding["level"] == level
     assert finding["advice"]
-    assert finding["az"].startswith("az ")
+    assert finding["az"].startswith("az " if kind is not Kind.SPEC_FAULTY else "PYTHONPATH=plugins python -m ")
     assert watcher.run() == ([], [])
 
 

@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import pytest
 from golden_pools.rules.passport import (
+    Answer,
+    AnswerOf,
     Became,
     FateOf,
     Nodes,
@@ -16,6 +18,7 @@ from golden_pools.rules.passport import (
     new_passport,
     passport_schema,
     read_passport,
+    with_answer,
 )
 from golden_pools.rules.passport_parts import merge, moved_off, noted
 from hypothesis import given, settings
@@ -45,6 +48,31 @@ def pool(name: str = "small", *, since: int = 0, until: int | None = None, ready
         targets=Nodes(dedicated=3, spot=0),
         ready=Nodes(dedicated=ready, spot=0),
     )
+
+
+def answer(hours: int, pool: str = "small", answered: Answer = Answer.APPROVED) -> AnswerOf:
+    return AnswerOf(pool=pool, answer=answered, by="ada", when=at(hours), run=f"run {hours}")
+
+
+def test_what_people_answered_stands_in_order_and_once() -> None:
+    first, second = answer(1, answered=Answer.REJECTED), answer(5)
+    other = answer(3, "farm")
+    one = part().model_copy(update={"approvals": (second, first)})
+    whole = merge([one, part(dag="two").model_copy(update={"approvals": (other,)}), one])
+    assert whole.approvals == (first, other, second)
+
+
+def test_an_answer_is_added_to_a_passport() -> None:
+    whole = new_passport(plan(), snapshots=None, managed_image=None, findings=[])
+    written = with_answer(with_answer(whole, answer(1)), answer(2))
+    assert [one["run"] for one in written["approvals"]] == ["run 1", "run 2"]
+    Draft202012Validator(passport_schema()).validate(written)
+
+
+def test_a_passport_from_before_there_was_approval_is_read() -> None:
+    whole = new_passport(plan(), snapshots=None, managed_image=None, findings=[])
+    del whole["approvals"]
+    assert read_passport(whole).approvals == ()
 
 
 def fate(became: Became, hours: int, by: str = "dag") -> FateOf:

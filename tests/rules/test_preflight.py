@@ -779,6 +779,14 @@ def test_a_refusal_on_an_existing_version_does_not_name_checks_of_the_golden_vm(
     assert "definition-fits" not in finding.seen
 
 
+def test_a_refused_lookup_of_a_source_without_a_vm_is_told_too() -> None:
+    """The command for the golden VM was made as well, and there is none."""
+    run = from_source(packer={"manifest": "/builds/manifest.json"})
+    seen = observations(golden_vm=None, gallery=None, unreadable={"gallery": "HTTP 403"})
+    (told,) = [finding for finding in preflight(run, seen, NOW) if finding.check == "gallery-readable"]
+    assert told.az.startswith("az sig show")
+
+
 def test_a_refused_lookup_that_the_plan_does_not_call_for_is_not_told() -> None:
     seen = observations(golden_vm=None, unreadable={"golden VM": "HTTP 403"})
 

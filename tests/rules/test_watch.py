@@ -26,6 +26,7 @@ from golden_pools.rules.facts import (
 )
 from golden_pools.rules.watch import Finding, Kind, Level, Look, Seen, new_and_gone, retired, watched
 from golden_pools.rules.watch.seen import newest
+from golden_pools.rules.watch.whose import whose
 from golden_pools.spec.model import PoolSpec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -137,6 +138,9 @@ def seen(
     return Seen(**{**values, **changes})
 
 
+FAULTY = {"faulty": ("line 3: pool: there is no such field", "line 9: targets is missing")}
+
+
 def found(world: Seen) -> dict[str, Finding]:
     """Return the findings by kind; there is one of a kind."""
     findings = watch.findings(world)
@@ -237,7 +241,15 @@ def test_a_pool_without_spec() -> None:
     ids=["tag", "metadata", "family", "unread spec", "canary", "deleting"],
 )
 def test_a_pool_that_needs_no_spec_of_its_own(changes: dict[str, Any]) -> None:
-    assert found(seen(pool(), pool("stray", **changes), unread=("faulty",))) == {}
+    assert found(seen(pool(), pool("stray", **changes), unread=FAULTY)).keys() == {Kind.SPEC_FAULTY}
+
+
+def test_a_spec_with_faults_is_told_since_its_pool_has_no_run_that_could_fail() -> None:
+    finding = found(seen(pool(), unread=FAULTY))[Kind.SPEC_FAULTY]
+    assert (finding.level, finding.subject) == (Level.ERROR, "spec faulty")
+    assert "its spec has 2 fault(s), the first: line 3: pool: there is no such field" in finding.seen
+    assert "pool_spec_check.py" in finding.advice
+    assert [one.name for one in whose(finding, watched({"small": spec(), "other": spec()}))] == ["small", "other"]
 
 
 # Versions

@@ -14,6 +14,7 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from airflow.triggers.shared_stream import SharedStreamManager
 from golden_pools.errors import AzureBusyError, AzureRefusedError, GoldenPoolsError, ResizeGaveUpError, from_dict
 from golden_pools.rules.facts import AllocationState
+from golden_pools.triggers import first_look
 from golden_pools.triggers import pool as triggers
 from golden_pools.triggers.pool import AccountTrigger, AccountView, NodesTrigger, ResizeTrigger, SettleTrigger
 
@@ -169,7 +170,7 @@ def judged(trigger: AccountTrigger, views: list[AccountView]) -> TriggerEvent | 
         return await anext(trigger.filter_shared_stream(polled()), None)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(triggers, "FIRST_LOOK_SECONDS", 0.0)
+        patch.setattr(first_look, "SECONDS", 0.0)
         return asyncio.run(first())
 
 
@@ -228,12 +229,13 @@ def test_a_resize_that_never_ends(cloud: Cloud, image: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["unusable", "starttaskfailed"])
-def test_nodes_that_will_never_work_end_the_wait_at_once(cloud: Cloud, image: str, state: str) -> None:
+def test_nodes_that_will_never_work_end_the_wait_with_the_first_poll(cloud: Cloud, image: str, state: str) -> None:
     """Pitfall 8 and pitfall 13: no waiting for nodes that cannot come, and what to look at."""
     task = {"commandLine": "/bin/false", "waitForSuccess": True}
     cloud.allocation(node_outcomes=[{"state": state, "nodes": 1}])
     cloud.make_pool(image, dedicated=3, startTask=task)
-    error = failure(fire(nodes(cloud, dedicated=3), within_seconds=3))
+    error = failure(fire(nodes(cloud, dedicated=3)))
+    assert polls(cloud) == 1
     assert isinstance(error, ResizeGaveUpError)
     assert f"1 {state}" in error.answer
     assert "stdout.txt" in error.advice
@@ -244,7 +246,8 @@ def test_an_acceptable_share_ends_the_wait_when_nothing_more_comes(cloud: Cloud,
     """Pitfall 2: a pool that got 9 of 10 nodes is not watched for half an hour more."""
     cloud.allocation(node_outcomes=[{"state": "unusable", "nodes": 1}])
     cloud.make_pool(image, dedicated=10)
-    event = fire(nodes(cloud, dedicated=10, share=0.9), within_seconds=3)
+    event = fire(nodes(cloud, dedicated=10, share=0.9))
+    assert polls(cloud) == 1
     assert success(event) == {"pool": "small", "dedicated": 9, "spot": 0}
 
 

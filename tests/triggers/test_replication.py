@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from golden_pools.errors import AzureRefusedError, from_dict
 from golden_pools.hooks.compute import ComputeHook
+from golden_pools.rules.facts import ImageVersion, RegionReplication
 from golden_pools.rules.origin import Origin
-from golden_pools.triggers.replication import ReplicationTrigger
+from golden_pools.triggers.replication import ReplicationTrigger, progress
 
 from tests.operators.conftest import COMPUTE, DEFINITION, NEW, OLD, SPEED, Cloud, fire, reborn
+from tests.rules import build
 
 
 @pytest.fixture
@@ -119,3 +121,15 @@ def test_throttling_is_survived(cloud: Cloud, begun: dict[str, Any]) -> None:
 def test_a_trigger_is_the_same_after_a_restart_of_the_triggerer(cloud: Cloud, begun: dict[str, Any]) -> None:
     made = trigger(cloud, begun)
     assert reborn(made).serialize() == made.serialize()
+
+
+def test_the_log_tells_of_every_tenth_of_the_way() -> None:
+    """Azure counts in single percents, for hours."""
+    lines = {progress(in_region(percent), steps_of=10) for percent in range(101)}
+    assert len(lines) == 11
+    assert progress(in_region(37)).endswith("replicated: westeurope 37 %")
+
+
+def in_region(percent: int) -> ImageVersion:
+    region = RegionReplication(region="westeurope", state="Replicating", progress_percent=percent, details="")
+    return build.version(regions=(region,))

@@ -52,12 +52,3 @@ def test_the_wait_ends_at_its_deadline(counts: Counts) -> None:
 def test_a_run_that_ended_in_the_last_moment_has_ended(counts: Counts) -> None:
     counts(0)
     assert fire(trigger(hours=-1)).payload == {"ended": True}
-
-
-def test_the_first_look_comes_after_a_pause(counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In Airflow 3.3.2 an event that fires before the worker has reported its deferral is lost."""
-    asked = counts(0)
-    monkeypatch.setattr(runs, "LOOK_SECONDS", 3600)
-    with pytest.raises(TimeoutError):
-        fire(trigger(hours=1), within_seconds=0.05)
-    assert asked == []

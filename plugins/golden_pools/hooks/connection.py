@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from golden_pools.errors import AzureRefusedError
+from golden_pools.rules.portal import portal_url
 
 DEFAULT_POLL_SECONDS = 15.0
 """Azure publishes no limits for reads of Batch; its own ``Retry-After`` for pools is 15 seconds."""
@@ -183,6 +184,12 @@ class AzureConnection:
     def login_is_overridden(self) -> bool:
         """Whether tokens come from somewhere else than the cloud's own login, which cannot be looked up then."""
         return self.login_endpoint != self.cloud.login
+
+    def portal_url(self, arm_id: str) -> str | None:
+        """Return where the cloud's portal shows a resource; None: a portal does not know what is behind an endpoint."""
+        if self.arm_endpoint != self.cloud.arm:
+            return None
+        return portal_url(arm_id, self.cloud.name, self.tenant_id)
 
     def is_anonymous(self, endpoint: str) -> bool:
         """Return whether requests to ``endpoint`` carry no token: it is plain http, so a simulator."""

@@ -25,6 +25,8 @@ from azure.core.pipeline.policies import (
 
 from golden_pools.errors import ReadOnlyError
 from golden_pools.hooks.failures import is_untrusted
+from golden_pools.metrics import send
+from golden_pools.rules.metrics import of_request
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +106,16 @@ class OneLine(SansIOHTTPPolicy):  # type: ignore[misc]
         )
 
 
+class Counted(SansIOHTTPPolicy):  # type: ignore[misc]
+    """Counts every answer, and every request without one, by service: each repeat is a request of its own."""
+
+    def on_response(self, request: PipelineRequest, response: PipelineResponse) -> None:
+        send(of_request(request.http_request.url, response.http_response.status_code))
+
+    def on_exception(self, request: PipelineRequest) -> None:
+        send(of_request(request.http_request.url, None))
+
+
 def policies(*, authentication: Any, read_only: bool, asynchronous: bool, request_id_header: str) -> list[Any]:
     """Return the policies of one client, in the order in which a request passes them.
 
@@ -119,5 +131,6 @@ def policies(*, authentication: Any, read_only: bool, asynchronous: bool, reques
         retry(retry_total=3, retry_backoff_max=LONGEST_PAUSE_SECONDS),
         *([ReadOnlyGuard()] if read_only else []),
         authentication,
+        Counted(),
         OneLine(),
     ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from golden_pools.links.portal import ImageLink
 from golden_pools.operators.base import MARK_TIME, pulled
 from golden_pools.operators.marking import MarkingStageOperator
 from golden_pools.rules.plan import is_made_by_a_run
@@ -32,6 +33,7 @@ class AnnounceImageOperator(MarkingStageOperator):
     """
 
     ui_color = "#eef2f7"
+    operator_extra_links = (ImageLink(),)
 
     def __init__(self, *, record_task_id: str, asset: Asset, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -54,7 +56,7 @@ class AnnounceImageOperator(MarkingStageOperator):
                 hook, plan, tags={}, unwritten=_UNWRITTEN.format(version.name), exclude_from_latest=False
             )
         if operation is not None:
-            self.log.info("Version %s is no longer excluded from latest", plan.version_id)
+            self.log.info("Version %s is no longer excluded from latest", version.name)
             self.wait_for_operations(plan, [operation], within=MARK_TIME, method_name="announce")
 
     def announce(self, context: Context, event: Mapping[str, Any] | None = None) -> None:
@@ -65,4 +67,4 @@ class AnnounceImageOperator(MarkingStageOperator):
         if not passport["became_good"]:
             raise AirflowSkipException(f"{plan.image_id} was good before this run")
         context["outlet_events"][self.asset].extra = passport
-        self.log.info("Announced %s", plan.image_id)
+        self.log.info("Followers of %s are told of %s", self.asset.name, plan.image_id)

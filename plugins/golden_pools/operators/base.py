@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from golden_pools.errors import GoldenPoolsError, from_dict
+from golden_pools.errors import from_dict
+from golden_pools.failures import note_failure
+from golden_pools.rules.airflow_paths import run_path
 from golden_pools.rules.plan import RunPlan
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ SOURCE_TASK_ID = "source"
 
 PREFLIGHT_TASK_ID = "preflight"
 """The task whose XCom holds the findings, the power state of the golden VM, and where the Batch accounts are."""
-
-FAILURE_KEY = "failure"
-"""XCom key under which a task that fails leaves the reason: ``{"error": type, "text": str, "blames_image": bool}``."""
 
 GRACE = timedelta(minutes=10)
 """What a deferral's deadline has above the time that the wait itself may take: the trigger knows more about the failure
@@ -153,24 +151,6 @@ def returned(task_id: str, *path: str) -> str:
     )
 
 
-def note_failure(context: Context, error: GoldenPoolsError, *, blames_image: bool) -> GoldenPoolsError:
-    """Leave the reason of a failure for the tasks that deal with it; returns ``error``, which is to be raised then.
-
-    :param blames_image: whether the failure speaks against the image, and not only against the account, the region or
-        somebody who stepped in
-    """
-    text = ": ".join(filter(None, (error.what, error.answer)))
-    value = {"error": type(error).__name__, "text": text, "blames_image": blames_image}
-    context["ti"].xcom_push(key=FAILURE_KEY, value=value)
-    return error
-
-
-def noted_failure(context: Context, task_id: str) -> Mapping[str, Any] | None:
-    """Return what :func:`note_failure` left in a task's last try, or ``None``."""
-    value = context["ti"].xcom_pull(task_ids=task_id, key=FAILURE_KEY)
-    return value if isinstance(value, Mapping) else None
-
-
 class StateStore:
     """What a task must still know after a retry or a clear, in Airflow's task state store, keyed by the inputs.
 
@@ -195,10 +175,15 @@ class StateStore:
 
 def run_link(plan: RunPlan) -> str | None:
     """Return the address of the run in Airflow, where Airflow knows its own."""
+    return airflow_link(run_path(plan.dag_id, plan.run_id))
+
+
+def airflow_link(path: str) -> str | None:
+    """Return the address of a path in Airflow's UI, where Airflow knows its own address."""
     from airflow.sdk.configuration import conf
 
-    base = conf.get("api", "base_url", fallback="")
-    return f"{base.rstrip('/')}/dags/{plan.dag_id}/runs/{quote(plan.run_id)}" if base else None
+    base: str = conf.get("api", "base_url", fallback="")
+    return f"{base.rstrip('/')}{path}" if base else None
 
 
 def now() -> datetime:

@@ -19,13 +19,9 @@ from golden_pools.errors import (
     ResizeGaveUpError,
     from_dict,
 )
-from golden_pools.operators.base import (
-    MARK_TIME,
-    StateStore,
-    note_failure,
-    noted_failure,
-    now,
-)
+from golden_pools.failures import note_failure, noted_failure
+from golden_pools.links.portal import BatchPoolLink, ImageLink
+from golden_pools.operators.base import MARK_TIME, StateStore, now
 from golden_pools.operators.marking import MarkingStageOperator
 from golden_pools.operators.passport_files import note_fate
 from golden_pools.operators.pool_stage import PoolStageOperator
@@ -64,6 +60,7 @@ class CanaryPoolOperator(PoolStageOperator):
     """
 
     ui_color = "#fdf0d5"
+    operator_extra_links = (BatchPoolLink(), ImageLink())
 
     def next_step(self, context: Context) -> dict[str, Any] | None:
         """Make the pool, or adopt what this run made before, and wait for its node."""
@@ -253,6 +250,7 @@ class MarkImageOperator(MarkingStageOperator):
     """
 
     ui_color = "#f7dada"
+    operator_extra_links = (ImageLink(),)
 
     def __init__(self, *, failing_task_ids: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)

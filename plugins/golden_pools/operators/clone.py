@@ -11,7 +11,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from golden_pools.errors import AzureRefusedError, GoldenPoolsError, OwnershipError, from_dict
-from golden_pools.operators.base import GRACE, StageOperator, StateStore, note_failure, pulled
+from golden_pools.failures import note_failure
+from golden_pools.links.portal import CloneLink
+from golden_pools.operators.base import GRACE, StageOperator, StateStore, pulled
 from golden_pools.operators.golden_vm import POWER_TIME, ImageStageOperator, check_is_ours
 from golden_pools.rules.clone import (
     THROWAWAY_TAG,
@@ -53,6 +55,7 @@ class CloneVmOperator(ImageStageOperator):
     """
 
     ui_color = "#e8f0e4"
+    operator_extra_links = (CloneLink(),)
 
     def __init__(self, *, snapshot_task_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -149,6 +152,7 @@ class GeneralizeCloneOperator(ImageStageOperator):
     """
 
     ui_color = "#dfeaf5"
+    operator_extra_links = (CloneLink(),)
 
     def __init__(self, *, clone_task_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -223,6 +227,7 @@ class RemoveCloneOperator(StageOperator):
     """Teardown: remove VM, network card and disks of this run's clone, and what killed runs have left of theirs."""
 
     ui_color = "#e8f0e4"
+    operator_extra_links = (CloneLink(),)
 
     def execute(self, context: Context, event: Mapping[str, Any] | None = None) -> None:
         """Delete what is left of clones, VMs first, and wait until it is gone."""

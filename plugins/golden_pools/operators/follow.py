@@ -12,6 +12,7 @@ from golden_pools.errors import AzureRefusedError, PreflightError
 from golden_pools.operators.base import GRACE, StateStore, now
 from golden_pools.operators.looks import Look, existing, pool_region
 from golden_pools.operators.marking import REPLICATION_TIME, MarkingStageOperator
+from golden_pools.operators.past_runs import latest_events
 from golden_pools.rules.build import newest_good
 from golden_pools.rules.family import current_pool
 from golden_pools.rules.following import History, Milestone, choose, follow_of, where, why_not
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from golden_pools.rules.facts import ImageVersion
     from golden_pools.rules.plan import RunPlan
 
-MOST_EVENTS = 100
-"""So many of the latest events of an asset are read: of a pool that is refreshed every night, those of three months."""
-
 LOOK_AGAIN = timedelta(minutes=5)
 """Pause between two looks for a region that a version is still to come to while Azure copies nothing."""
 
@@ -35,7 +33,7 @@ def history(context: Context, assets: Mapping[str, Asset]) -> History:
     return {
         name: [
             Milestone(image_id=event.extra["image"], at=event.timestamp)
-            for event in reversed(context["inlet_events"][asset].ascending(ascending=False).limit(MOST_EVENTS))
+            for event in reversed(latest_events(context, asset))
             if event.extra and isinstance(event.extra.get("image"), str)
         ]
         for name, asset in assets.items()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from golden_pools.links.portal import ImageLink
 from golden_pools.operators.base import PREFLIGHT_TASK_ID, pulled, run_link
 from golden_pools.operators.golden_vm import ImageStageOperator, check_is_ours
 from golden_pools.operators.passport_files import keep_passport
@@ -36,6 +37,7 @@ class PublishImageVersionOperator(ImageStageOperator, RegionsStageOperator):
     """
 
     ui_color = "#dfeaf5"
+    operator_extra_links = (ImageLink(),)
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from golden_pools.errors import AzureBusyError, OwnershipError
+from golden_pools.links.portal import GoldenVmLink
 from golden_pools.operators.base import PREFLIGHT_TASK_ID, StageOperator, StateStore, pulled
 from golden_pools.rules.capture import AT_REST, found_state
 from golden_pools.rules.facts import PowerState
@@ -47,6 +48,7 @@ class StopGoldenVmOperator(ImageStageOperator):
     """
 
     ui_color = "#e8f0e4"
+    operator_extra_links = (GoldenVmLink(),)
 
     def execute(self, context: Context) -> None:
         """Stop the VM and wait for it; do nothing where nothing is to be stopped."""
@@ -62,13 +64,16 @@ class StopGoldenVmOperator(ImageStageOperator):
             context["ti"].xcom_push(key=FOUND_KEY, value=found)
         with self.compute(plan) as hook:
             seen = hook.golden_vm(vm.resource_group, vm.name)
-            self.log.info("Golden VM %s is %s", vm.name, seen.power_state)
             check_state_is_told(seen)
             if not found:
                 found = store.keep(found=found_state(seen.power_state).value)["found"]
                 context["ti"].xcom_push(key=FOUND_KEY, value=found)
             if seen.power_state in AT_REST:
+                self.log.info("Golden VM %s is %s already", vm.name, seen.power_state)
                 return
+            self.log.info(
+                "Golden VM %s is %s: bringing it to rest (capture: %s)", vm.name, seen.power_state, vm.capture
+            )
             if seen.power_state in (PowerState.STOPPING, PowerState.DEALLOCATING):
                 operation = PendingOperation(what=f"stop VM {vm.name}", resource_id=seen.id)
             elif vm.capture is Capture.STOPPED:
@@ -87,6 +92,7 @@ class StartGoldenVmOperator(StageOperator):
     """
 
     ui_color = "#e8f0e4"
+    operator_extra_links = (GoldenVmLink(),)
 
     def __init__(self, *, stop_task_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -110,9 +116,10 @@ class StartGoldenVmOperator(StageOperator):
             )
         with self.compute(plan) as hook:
             seen = hook.golden_vm(vm.resource_group, vm.name)
-            self.log.info("Golden VM %s is %s", vm.name, seen.power_state)
             if seen.power_state is PowerState.RUNNING:
+                self.log.info("Golden VM %s runs already", vm.name)
                 return
+            self.log.info("Golden VM %s is %s: starting it, since it ran before", vm.name, seen.power_state)
             if seen.power_state is PowerState.STARTING:
                 operation = PendingOperation(what=f"start VM {vm.name}", resource_id=seen.id)
             else:

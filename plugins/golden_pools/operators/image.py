@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from golden_pools.links.portal import ManagedImageLink
 from golden_pools.operators.base import StateStore, pulled, run_link
 from golden_pools.operators.golden_vm import ImageStageOperator, check_is_ours
 from golden_pools.rules.origin import image_origin
@@ -30,6 +31,7 @@ class CreateManagedImageOperator(ImageStageOperator):
     """
 
     ui_color = "#dfeaf5"
+    operator_extra_links = (ManagedImageLink(),)
 
     def __init__(self, *, snapshot_task_id: str | None = None, clone_task_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

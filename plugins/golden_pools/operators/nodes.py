@@ -13,6 +13,7 @@ from golden_pools.operators.stage_pool import stage_pool
 from golden_pools.operators.tending import CHART, Ward
 from golden_pools.rules.facts import AllocationState, Pool, PoolNodes
 from golden_pools.rules.family import is_deleting
+from golden_pools.rules.resize import headcount
 from golden_pools.rules.resize.chart import Chart
 from golden_pools.rules.resize.clinic import ClinicKind, ClinicStep
 
@@ -66,6 +67,7 @@ class ReadyNodesOperator(ReplacingOperator):
     def go_on(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         """Resume after a wait: what follows depends on what is seen now."""
         event = event or {}
+        self.note_samples(context, event)
         if "failure" in event or "verdict" in event:
             with self.work(self.plan(context)) as hook:
                 ward = self._ward(context, hook)
@@ -104,7 +106,9 @@ class ReadyNodesOperator(ReplacingOperator):
             self._wait(ward, seen, step)
         elif step.kind is ClinicKind.GIVE_UP:
             self.give_up_nodes(ward, bad, step)
-        if step.kind is ClinicKind.PARTIAL:
+        if step.kind is ClinicKind.REACHED:
+            self.log.info("%s: %s", ward.pool.name, headcount(pool, seen, ward.pool.targets))
+        elif step.kind is ClinicKind.PARTIAL:
             self.log.warning("%s: enough nodes are ready, not all: %s. %s", ward.pool.name, step.reason, step.advice)
         return {**ward.result, "dedicated": seen.dedicated.ready, "spot": seen.spot.ready}
 

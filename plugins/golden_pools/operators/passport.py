@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from golden_pools.links.portal import BatchPoolLink, ImageLink
 from golden_pools.operators.base import PREFLIGHT_TASK_ID, StateStore, now, pulled, run_link
 from golden_pools.operators.marking import MarkingStageOperator
 from golden_pools.operators.passport_files import keep_passport, note_move
-from golden_pools.rules.passport import new_passport, with_pool, with_probes, with_run
+from golden_pools.rules.passport import AnswerOf, new_passport, with_answer, with_pool, with_probes, with_run
 from golden_pools.rules.plan import ImageVerdict, RunPlan, is_marked, verdict_tags
+from golden_pools.rules.rollback import version_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
@@ -24,10 +26,12 @@ class RecordPassportOperator(MarkingStageOperator):
     :param refresh_task_id: task whose XCom says what happened to the pool
     :param nodes_task_id: task whose XCom counts the ready nodes
     :param asset: the pool's asset, an outlet of this task
+    :param approve_task_id: task whose XCom is the answer of a person; None: nobody is asked
     :param probe_task_ids: tasks whose XComs are results of probes; one that was skipped has none
     """
 
     ui_color = "#eef2f7"
+    operator_extra_links = (BatchPoolLink(), ImageLink())
 
     def __init__(
         self,
@@ -36,6 +40,7 @@ class RecordPassportOperator(MarkingStageOperator):
         refresh_task_id: str,
         nodes_task_id: str,
         asset: Asset,
+        approve_task_id: str | None = None,
         probe_task_ids: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
@@ -44,6 +49,7 @@ class RecordPassportOperator(MarkingStageOperator):
         self.refresh_task_id = refresh_task_id
         self.nodes_task_id = nodes_task_id
         self.asset = asset
+        self.approve_task_id = approve_task_id
         self.probe_task_ids = tuple(probe_task_ids)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -70,7 +76,7 @@ class RecordPassportOperator(MarkingStageOperator):
             if version is not None and is_marked(version.tags, ImageVerdict.GOOD):
                 return
             self._store(context, plan).keep(became_good=True)
-            self.log.info("Version %s is good", plan.version_id)
+            self.log.info("Version %s is good", version_of(plan.version_id))
             self.mark(
                 hook,
                 plan,
@@ -89,6 +95,8 @@ class RecordPassportOperator(MarkingStageOperator):
             managed_image=None,
             findings=pulled(context, PREFLIGHT_TASK_ID)["findings"],
         )
+        if answer := pulled(context, self.approve_task_id):
+            passport = with_answer(passport, AnswerOf.model_validate(answer))
         results = (pulled(context, task_id) for task_id in self.probe_task_ids)
         refresh, since = pulled(context, self.refresh_task_id), self._since(context, plan)
         passport = with_pool(
@@ -104,8 +112,8 @@ class RecordPassportOperator(MarkingStageOperator):
             ended=context["ti"].get_task_breadcrumbs(plan.dag_id, plan.run_id),
             became_good=bool(self._store(context, plan).read().get("became_good")),
         )
+        self.log.info("Pool %s is on %s", refresh["pool"], version_of(plan.image_id))
         keep_passport(plan, passport)
         note_move(plan, image_before=refresh["image_before"], when=since)
         context["outlet_events"][self.asset].extra = passport
-        self.log.info("Pool %s is on %s", passport["pools"][-1]["name"], passport["image"])
         return passport

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow.sdk import BaseOperatorLink
 from airflow.sdk.exceptions import TaskDeferred
 
 from golden_pools.errors import ConflictError, GoldenPoolsError, OwnershipError, ResizeGaveUpError
-from golden_pools.operators.base import GRACE, StageOperator, note_failure, noted_failure, now
+from golden_pools.failures import note_failure, noted_failure
+from golden_pools.links.portal import BatchPoolLink
+from golden_pools.operators.base import GRACE, StageOperator, now
 from golden_pools.rules.facts import AllocationState
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.resize import Verdict, VerdictKind
@@ -29,6 +33,8 @@ SLACK = timedelta(minutes=15)
 
 class PoolStageOperator(StageOperator):
     """What the stages that change the pool share."""
+
+    operator_extra_links: Collection[BaseOperatorLink] = (BatchPoolLink(),)
 
     def defer_for_pool(
         self,

@@ -6,15 +6,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from golden_pools.errors import AzureRefusedError, PreflightError
+from golden_pools.notifications import PoolAlertNotifier
 from golden_pools.operators.base import StageOperator, StateStore, now
 from golden_pools.operators.passport_files import unreachable_store
+from golden_pools.operators.past_runs import past_runs
 from golden_pools.operators.source import note_begun
 from golden_pools.rules.capture import found_state
 from golden_pools.rules.facts import PowerState
-from golden_pools.rules.intentions import intentions
-from golden_pools.rules.intentions import render as render_intentions
+from golden_pools.rules.family import current_pool, family
+from golden_pools.rules.intentions import Work, sees_pools
+from golden_pools.rules.moves import is_active
 from golden_pools.rules.plan import RunPlan, account_id
-from golden_pools.rules.preflight import Level, Lookup, Observations, blockers, lookups, preflight, render
+from golden_pools.rules.preflight import Finding, Level, Lookup, Observations, blockers, lookups, preflight, render
+from golden_pools.rules.preview import preview
+from golden_pools.spec.model import Strategy
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
@@ -28,6 +33,9 @@ NO_ANSWER, UNAUTHORIZED, NOT_FOUND = 0, 401, 404
 DATA_PLANE = Lookup.SUPPORTED_IMAGES
 """The one look-up that Batch itself answers, which may refuse a login that ARM takes."""
 
+PLAN_TABLE_KEY = "plan_table"
+"""XCom of a plan-only run: the table as Markdown, and ``rows, quota, durations, cost`` as JSON for the page."""
+
 MAY_BE_ABSENT = frozenset({Lookup.GOLDEN_VM, Lookup.GALLERY, Lookup.DEFINITION, Lookup.IMAGE_VERSION, Lookup.ACCOUNT})
 """Single resources: where one of them, or its resource group, is missing, a check says so; no right is missing."""
 
@@ -35,7 +43,10 @@ MAY_BE_ABSENT = frozenset({Lookup.GOLDEN_VM, Lookup.GALLERY, Lookup.DEFINITION, 
 class PreflightOperator(StageOperator):
     """Check golden VM, gallery, Batch account, quotas, VM size and node agent; reads only.
 
+    A plan-only run gets its answer here, also where a blocker stops it.
+
     :param image: the image's asset, an inlet of this task: its state store learns that a build begins
+    :param history_of: the pool's asset, an inlet too: its events tell how long former runs took
     :raises PreflightError: with every blocker; warnings and infos stand in the log and in the passport
     :raises AzureRefusedError: the connection or its login is wrong
     :raises AzureBusyError: a look-up was throttled: the task is tried again
@@ -43,18 +54,23 @@ class PreflightOperator(StageOperator):
 
     ui_color = "#fff3d6"
 
-    def __init__(self, *, image: Asset | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, image: Asset | None = None, history_of: Asset | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.image = image
+        self.history_of = history_of
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the findings and the power state that the golden VM has to get back."""
         plan = self.plan(context)
+        for trouble in PoolAlertNotifier(pool=plan.pool, channels=plan.spec.alerts).look():
+            self.log.warning("%s", trouble)
         seen = observe(plan, self.compute(plan, read_only=True), self.batch(plan, read_only=True))
         plan = plan.model_copy(update={"regions": self._regions(plan, seen)})
         findings = preflight(plan, seen, now())
         if findings:
             self.log.info("Preflight of pool %s:\n%s", plan.pool, render(findings))
+        if plan.plan_only:
+            self._answer(context, plan, seen, findings)
         if found := blockers(findings):
             raise PreflightError(
                 f"Preflight found {len(found)} blocker(s) for pool {plan.pool}: "
@@ -63,9 +79,6 @@ class PreflightOperator(StageOperator):
                 advice=" / ".join(dict.fromkeys(finding.advice for finding in found))
                 + " (the table in the log has the az command that shows each)",
             )
-        actions = intentions(plan, seen)
-        if plan.plan_only:
-            self.log.info("Plan only. This run would:\n%s", render_intentions(actions) or "  change nothing")
         note_begun(context, self.image, plan)
         store = unreachable_store(plan)
         return {
@@ -77,8 +90,39 @@ class PreflightOperator(StageOperator):
                 if f.level is not Level.INFO
             ]
             + ([store] if store else []),
-            "would": [action.to_dict() for action in actions] if plan.plan_only else [],
         }
+
+    def _answer(self, context: Context, plan: RunPlan, seen: Observations, findings: list[Finding]) -> None:
+        """Say what the run would do, in the log and for the page."""
+        answer = preview(
+            plan,
+            seen,
+            findings=findings,
+            work=self._work(plan, seen),
+            passports=past_runs(context, self.history_of),
+            order=list(self.dag.task_dict) if self.has_dag() else (),
+        )
+        self.log.info("Plan only: this is what the run would do, and nothing is done.\n%s", answer.markdown)
+        context["ti"].xcom_push(key=PLAN_TABLE_KEY, value=answer.to_dict())
+
+    def _work(self, plan: RunPlan, seen: Observations) -> Work | None:
+        """Return what is bound to a pool that would be replaced; None where nothing has to move, or Batch is silent."""
+        current = current_pool(seen.pools, plan.pool) if sees_pools(seen) else None
+        if current is None or plan.spec.refresh.strategy is Strategy.IN_PLACE:
+            return None
+        where = plan.spec.pool.resource_group, plan.spec.pool.account
+        try:
+            with self.work(plan, read_only=True) as hook:
+                jobs = {pool.name: hook.jobs(*where, pool=pool.name) for pool in family(seen.pools, plan.pool)}
+                schedules = hook.job_schedules(*where, pool=current.name)
+        except AzureRefusedError as refused:
+            self.log.warning("What is bound to pool %s is not told: %s", current.name, refused)
+            return None
+        return Work(
+            active={name.lower(): tuple(job.id for job in bound if is_active(job)) for name, bound in jobs.items()},
+            jobs=tuple(sorted(job.id for job in jobs[current.name])),
+            schedules=tuple(sorted(schedule.id for schedule in schedules)),
+        )
 
     def _regions(self, plan: RunPlan, seen: Observations) -> dict[str, str]:
         """Return where the accounts are whose pools use the image; one that cannot be read may be anywhere."""

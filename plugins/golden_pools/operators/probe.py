@@ -17,7 +17,9 @@ from golden_pools.errors import (
     ResizeGaveUpError,
     from_dict,
 )
-from golden_pools.operators.base import GRACE, StageOperator, StateStore, note_failure, now, pulled
+from golden_pools.failures import note_failure
+from golden_pools.links.portal import BatchPoolLink
+from golden_pools.operators.base import GRACE, StageOperator, StateStore, now, pulled
 from golden_pools.rules.facts import Node, NodeCounts, Pool, Task
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.probe import (
@@ -59,6 +61,7 @@ class ProbeOperator(StageOperator):
     """
 
     ui_color = "#fdf0d5"
+    operator_extra_links = (BatchPoolLink(),)
 
     def __init__(self, *, pool_task_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from golden_pools.errors import AzureRefusedError, OwnershipError, ResizeGaveUpError
+from golden_pools.links.portal import BatchPoolLink, ImageLink
 from golden_pools.operators.base import StateStore, now
 from golden_pools.operators.drain import drain_of, forget_drains
 from golden_pools.operators.give_back import GivingBackOperator, give_back_site
@@ -14,6 +15,7 @@ from golden_pools.operators.resizing import scales_by_formula
 from golden_pools.rules.facts import Pool
 from golden_pools.rules.family import ROLE, SINCE, Role, current_pool, family, moment_of_role, role_of, with_role
 from golden_pools.rules.moves import is_active
+from golden_pools.rules.outcome import LEFT_ALONE
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.refresh import Seen, Step, StepKind, needs_empty_pool, refresh_step
 from golden_pools.rules.resize import duration
@@ -45,6 +47,7 @@ class RefreshPoolOperator(GivingBackOperator):
     """
 
     ui_color = "#e3f1ee"
+    operator_extra_links = (BatchPoolLink(), ImageLink())
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Begin; what an earlier try gave up is tried anew, with a drain deadline of its own."""
@@ -75,7 +78,7 @@ class RefreshPoolOperator(GivingBackOperator):
             self._take(context, hook, plan, store, seen, step)
         kept = store.read()
         return {
-            "action": kept.get("action") or "left as it was",
+            "action": kept.get("action") or LEFT_ALONE,
             "strategy": plan.spec.refresh.strategy.value,
             "pool": step.pool,
             "image": plan.image_id,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from golden_pools.errors import OwnershipError
-from golden_pools.operators.base import note_failure, now
+from golden_pools.failures import note_failure
+from golden_pools.operators.base import now
 from golden_pools.operators.pool_stage import SLACK, failure_of
 from golden_pools.operators.tending import TendingOperator, Ward
 from golden_pools.rules.facts import AllocationState, Pool

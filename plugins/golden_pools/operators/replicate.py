@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from golden_pools.errors import AzureRefusedError
+from golden_pools.links.portal import ImageLink
 from golden_pools.operators.base import GRACE, StateStore, now
 from golden_pools.operators.marking import MarkingStageOperator
 from golden_pools.rules.replication import PAUSES, Step, next_step, wanted_replicas
@@ -62,8 +63,8 @@ class RegionsStageOperator(MarkingStageOperator):
             step = next_step(version, wanted, before=kept["before"], asked=asked, paused=kept.get("paused", 0))
             if step.step in (Step.ASK, Step.PUT_BACK):
                 asking = step.step is Step.ASK
-                said = "is asked for" if asking else "a region failed, back to"
-                self.log.info("Version %s: %s %s", version.name, said, _counts(step.regions))
+                said = "asking for replicas" if asking else "a region failed, back to replicas"
+                self.log.info("Version %s: %s: %s", version.name, said, _counts(step.regions))
                 operation = hook.begin_regions(plan.version_id, step.regions)
                 kept = store.keep(operation=operation.to_dict(), asked=asked + asking)
         if step.step is Step.DONE:
@@ -85,7 +86,9 @@ class RegionsStageOperator(MarkingStageOperator):
         from golden_pools.triggers.soak import SoakTrigger
 
         minutes = pause.total_seconds() / 60
-        self.log.warning("Version %s: %s is asked for again in %d minutes", version.name, _counts(lacks), minutes)
+        self.log.warning(
+            "Version %s: asking again in %d minutes for replicas: %s", version.name, minutes, _counts(lacks)
+        )
         self.defer(
             trigger=SoakTrigger(until=(now() + pause).isoformat()), method_name="paused", timeout=pause + 2 * GRACE
         )
@@ -109,6 +112,7 @@ class ReplicateVersionOperator(RegionsStageOperator):
     """
 
     ui_color = "#dfeaf5"
+    operator_extra_links = (ImageLink(),)
 
     def execute(self, context: Context) -> Any:
         """Ask for what is missing and wait; returns the replicas by region."""

@@ -82,7 +82,7 @@ class ResizePoolOperator(TendingOperator):
             verdict, course = self.bring_to_targets(site, result=result)
             if verdict.kind is VerdictKind.GIVE_UP:
                 error = failure_of(verdict, plan, "The pool did not reach its targets", resource=site.resource)
-                site.fail(error, blames_image=verdict.blames_image)
+                site.fail(error, blames_image=verdict.blames_image, tried=course)
             pool = hook.pool(*site.where)
             self.log.info("Pool %s: %s", site.pool, verdict.reason)
             return {
@@ -96,6 +96,7 @@ class ResizePoolOperator(TendingOperator):
 
     def go_on(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         """Resume after a wait: what follows depends on what is seen now."""
+        self.note_samples(context, event or {})
         plan = self.plan(context)
         with self.work(plan) as hook:
             site = self.site(context, plan, hook)

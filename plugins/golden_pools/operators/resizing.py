@@ -16,16 +16,20 @@ from golden_pools.errors import (
     OwnershipError,
     from_dict,
 )
-from golden_pools.operators.base import StateStore, note_failure, now
+from golden_pools.failures import note_failure
+from golden_pools.metrics import send
+from golden_pools.operators.base import StateStore, now
 from golden_pools.operators.pool_stage import SLACK, PoolStageOperator, failure_of
 from golden_pools.rules.facts import AllocationState, Pool
 from golden_pools.rules.family import Role, current_pool, is_deleting, role_of
+from golden_pools.rules.metrics import of_resize
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.quota import QuotaKind, QuotaQuestion, QuotaVerdict
 from golden_pools.rules.resize import (
     Cause,
     Course,
     Prospects,
+    ResizeRequest,
     Verdict,
     VerdictKind,
     after_miss,
@@ -97,11 +101,15 @@ class Site:
         """End the course: a clear of the task starts anew."""
         self.store.keep(**{COURSE: None})
 
-    def fail(self, error: GoldenPoolsError, *, blames_image: bool = False) -> NoReturn:
-        """End the course with an error; one that passes by itself lets the next try go on with the course."""
+    def fail(self, error: GoldenPoolsError, *, blames_image: bool = False, tried: Course | None = None) -> NoReturn:
+        """End the course with an error; one that passes by itself lets the next try go on with the course.
+
+        :param tried: the course, where it has been ended before
+        """
+        done = (tried or self.course()).in_words
         if not isinstance(error, AzureBusyError):
             self.forget()
-        raise note_failure(self.context, error, blames_image=blames_image)
+        raise note_failure(self.context, error, blames_image=blames_image, done=done)
 
 
 class ResizingOperator(PoolStageOperator):
@@ -143,12 +151,15 @@ class ResizingOperator(PoolStageOperator):
                 site.fail(failure_of(verdict, site.plan, "", resource=site.resource))
             if verdict.kind is VerdictKind.MISSED:
                 verdict, course = self._missed(site, course, pool)
+                send([of_resize(site.plan.pool, verdict.kind, verdict.code)])
                 if verdict.kind is not VerdictKind.RESIZE_AGAIN:
                     site.forget()
                     return verdict, course
                 if verdict.delay:
                     self.settle(site.plan, pool, pause=verdict.delay)
             else:
+                if result is None or not _is_last(course, request, pool):  # else the triggerer has counted it
+                    send([of_resize(site.plan.pool, verdict.kind, verdict.code)])
                 course = site.keep(course.ended())
         if pool.autoscale:
             pool = self._end_autoscale(site, pool)
@@ -324,7 +335,6 @@ class ResizingOperator(PoolStageOperator):
     def _await_resize(self, site: Site, course: Course, pool: Pool, result: Mapping[str, Any] | None) -> NoReturn:
         request = course.request
         assert request is not None
-        is_last = request.targets == course.goal and _has_size(pool, course) and not request.stopped
         grows = request.targets.total > request.had.total
         stall = site.settings.stall_minutes if grows else None
         self.defer_for_pool(
@@ -335,7 +345,7 @@ class ResizingOperator(PoolStageOperator):
             request=request.to_dict(),
             stall_seconds=stall and stall * 60,
             watch=dict(site.watch) if site.watch and grows else None,
-            result={**result, **outcome(course)} if result is not None and is_last else None,
+            result={**result, **outcome(course)} if result is not None and _is_last(course, request, pool) else None,
         )
 
 
@@ -362,6 +372,11 @@ def scales_by_formula(resource: str) -> OwnershipError:
         answer="autoscale is on",
         advice="switch autoscale off, or write resize.autoscale: switch_off into the spec",
     )
+
+
+def _is_last(course: Course, request: ResizeRequest, pool: Pool) -> bool:
+    """Return whether the course is at its end when the request is."""
+    return request.targets == course.goal and _has_size(pool, course) and not request.stopped
 
 
 def _has_size(pool: Pool, course: Course) -> bool:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from golden_pools.errors import AzureBusyError, OwnershipError
+from golden_pools.links.portal import GoldenVmLink, RestorePointLink
 from golden_pools.operators.base import GRACE, StageOperator, StateStore, now
 from golden_pools.operators.golden_vm import ImageStageOperator, check_is_ours
 from golden_pools.operators.snapshots import is_whole, snapshots_of
@@ -46,6 +47,7 @@ class RestorePointOperator(ImageStageOperator):
     """
 
     ui_color = "#e8f0e4"
+    operator_extra_links = (GoldenVmLink(), RestorePointLink())
 
     def execute(self, context: Context) -> str | None:
         """Make what is missing, adopt what this run made before; returns the ARM id of the restore point."""
@@ -165,6 +167,7 @@ class RemoveRestorePointOperator(StageOperator):
     """
 
     ui_color = "#e8f0e4"
+    operator_extra_links = (RestorePointLink(),)
 
     def execute(self, context: Context, event: Mapping[str, Any] | None = None) -> None:
         """Delete what is left, disks first, and wait until it is gone."""

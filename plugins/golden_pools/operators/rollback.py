@@ -9,6 +9,7 @@ from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import AirflowSkipException
 
 from golden_pools.errors import GoldenPoolsError, OwnershipError, ResizeGaveUpError, RolledBackError
+from golden_pools.links.portal import BatchPoolLink
 from golden_pools.operators.base import StageOperator, StateStore, now, pulled
 from golden_pools.operators.drain import drain_of
 from golden_pools.operators.job_moves import DISABLED_KEY, JobMovingOperator, Moving, named
@@ -286,6 +287,7 @@ class ReportRollbackOperator(StageOperator):
     """
 
     ui_color = "#fbe6e3"
+    operator_extra_links = (BatchPoolLink(),)
 
     def __init__(self, *, restore_task_id: str, stage_task_ids: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**{"trigger_rule": TriggerRule.ALL_DONE, **kwargs})

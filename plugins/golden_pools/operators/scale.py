@@ -67,6 +67,7 @@ class ScalePoolOperator(ResizePoolOperator):
         """Resume after a wait; how a resize ended that a refresh came into says nothing."""
         plan = self.plan(context)
         if is_being_refreshed(context, plan.pool):
+            self.note_samples(context, event or {})
             with self.work(plan) as hook:
                 self.site(context, plan, hook).forget()
             return self.turn(context)
@@ -90,7 +91,11 @@ class ScalePoolOperator(ResizePoolOperator):
         dag_id = refresh_dag_id(plan.pool)
         until = next_change(plan.spec.scale, moment)
         assert until is not None, "the plan's targets are those of a scale time"
-        self.log.info("A run of DAG %s refreshes the pool: giving way until it has ended, or until %s", dag_id, until)
+        self.log.info(
+            "A run of DAG %s refreshes the pool: giving way until it has ended, or until %s",
+            dag_id,
+            f"{until:%Y-%m-%d %H:%M %Z}",
+        )
         self.defer(
             trigger=RunsEndTrigger(dag_id=dag_id, deadline=until.isoformat()),
             method_name="after_refresh",

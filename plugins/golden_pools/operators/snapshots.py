@@ -12,7 +12,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from golden_pools.errors import AzureBusyError, AzureRefusedError, GoldenPoolsError, OwnershipError, from_dict
-from golden_pools.operators.base import StateStore, note_failure, run_link
+from golden_pools.failures import note_failure
+from golden_pools.links.portal import GoldenVmLink, SnapshotsLink
+from golden_pools.operators.base import StateStore, run_link
 from golden_pools.operators.clone import machines
 from golden_pools.operators.golden_vm import ImageStageOperator, check_is_at_rest, check_is_ours
 from golden_pools.rules.capture import COPIED_LATER, consistency_of
@@ -45,6 +47,7 @@ class SnapshotGoldenVmOperator(ImageStageOperator):
     """
 
     ui_color = "#dfeaf5"
+    operator_extra_links = (GoldenVmLink(), SnapshotsLink())
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Adopt the set that this run has made or begun, or make it; returns it as JSON."""

@@ -69,7 +69,8 @@ class SwitchPoolOperator(JobMovingOperator):
                         plan.pool,
                     )
         moving = Moving.read(store)
-        self.log.info("%s stands for pool %s", plan.pool, new)
+        moved = f"; {len(moving.moved)} job(s) moved" if old else ", and there was no other"
+        self.log.info("Pool %s is the current one of %s%s", new, plan.pool, moved)
         return {
             "pool": new,
             "moved_jobs": list(moving.moved),

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow.sdk.exceptions import TaskDeferred
+
 from golden_pools.errors import AzureBusyError, AzureRefusedError, GoldenPoolsError, ResizeGaveUpError
+from golden_pools.failures import note_failure
 from golden_pools.operators.bad_nodes import log_bad_nodes
-from golden_pools.operators.base import StateStore, note_failure, now
+from golden_pools.operators.base import StateStore, now
 from golden_pools.operators.resizing import COURSE, ResizingOperator, Site
 from golden_pools.operators.stage_pool import StagePool
 from golden_pools.rules.facts import Node, PoolNodes
 from golden_pools.rules.plan import RunPlan
-from golden_pools.rules.resize import wanted
+from golden_pools.rules.resize import SAMPLES, wanted
 from golden_pools.rules.resize.chart import Chart
 from golden_pools.rules.resize.clinic import ClinicKind, ClinicStep, bad_counts, clinic_step
 
@@ -81,11 +84,40 @@ class Ward:
         """End the stage with an error; a clear of the task starts anew, a retry does not."""
         if not isinstance(error, AzureBusyError):
             self.store.keep(**{CHART: None, COURSE: None})
-        raise note_failure(self.context, error, blames_image=blames_image)
+        counts = ((len(self.chart.nodes_rebooted), "rebooted"), (self.chart.replaced, "replaced"))
+        done = ", ".join(f"{count} node{'s' if count > 1 else ''} {what}" for count, what in counts if count)
+        raise note_failure(self.context, error, blames_image=blames_image, done=done)
 
 
 class TendingOperator(ResizingOperator):
-    """A stage that reboots bad nodes, and says what they said before it gives them up."""
+    """A stage that reboots bad nodes, and says what they said before it gives them up.
+
+    Its XCom ``samples`` is what its waits saw of the pool, however they ended, as
+    :class:`~golden_pools.rules.resize.Curve` writes it; looks of earlier tries are part of it.
+    """
+
+    def begin(self, site: Site) -> None:
+        """Begin a try, with what earlier ones saw: their XCom is gone."""
+        super().begin(site)
+        self.note_samples(site.context, {})
+
+    def turn(self, context: Context) -> dict[str, Any] | None:
+        """Take the next step; a wait goes on with what the stage has seen."""
+        try:
+            return super().turn(context)
+        except TaskDeferred as wait:
+            wait.trigger.samples = self._samples(context)
+            raise
+
+    def note_samples(self, context: Context, event: Mapping[str, Any]) -> None:
+        """Keep what a wait saw, and leave it as XCom."""
+        if SAMPLES in event:
+            StateStore(context, SAMPLES).keep(points=event[SAMPLES])
+        if samples := self._samples(context):
+            context["ti"].xcom_push(key=SAMPLES, value=samples)
+
+    def _samples(self, context: Context) -> list[list[Any]]:
+        return list(StateStore(context, SAMPLES).read().get("points", ()))
 
     def examine(self, ward: Ward, *, ready: timedelta, at_rest: bool) -> tuple[PoolNodes, list[Node], ClinicStep]:
         """Return the pool's nodes, its bad ones, and what to do about these; the chart notes what was seen.

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from golden_pools.metrics import send
 from golden_pools.operators.base import now, pulled
 from golden_pools.rules.facts import BatchAccount
+from golden_pools.rules.metrics import of_watch
 from golden_pools.rules.watch import (
     ALL_VERSIONS,
+    STATE_KEY,
     Finding,
     Level,
     Look,
@@ -36,9 +39,6 @@ if TYPE_CHECKING:
     from golden_pools.hooks.lists import Lists
     from golden_pools.spec.loader import Loaded
 
-STATE_KEY = "findings"
-"""Key of the asset's state store."""
-
 
 class WatchOperator(BaseOperator):
     """Look at the pools, images and leftovers of all specs, and say what is not as it should be.
@@ -55,6 +55,7 @@ class WatchOperator(BaseOperator):
         moment, loaded = now(), load_pools()
         seen = observe(loaded, moment)
         found = findings(seen)
+        send(of_watch(seen))
         self.log.info("%d finding(s) about %d spec(s)", len(found), len(seen.watched))
         if found:
             self.log.info("Drift:\n%s", render(found))
@@ -138,7 +139,7 @@ def observe(loaded: Loaded, moment: datetime) -> Seen:
     from golden_pools.hooks.lists import Lists
 
     specs = tuple(watched(loaded.specs))
-    unread = tuple(path.stem for path in loaded.faults)
+    unread = {path.stem: tuple(error.faults) for path, error in loaded.faults.items()}
     with Lists() as lists:
         return _Observer(specs, unread, moment, lists).look()
 
@@ -146,7 +147,9 @@ def observe(loaded: Loaded, moment: datetime) -> Seen:
 class _Observer:
     """One look."""
 
-    def __init__(self, specs: tuple[Watched, ...], unread: tuple[str, ...], moment: datetime, lists: Lists) -> None:
+    def __init__(
+        self, specs: tuple[Watched, ...], unread: Mapping[str, tuple[str, ...]], moment: datetime, lists: Lists
+    ) -> None:
         self._specs, self._unread, self._moment = specs, unread, moment
         self._lists = lists
         self._seen: dict[str, dict[str, Any]] = {

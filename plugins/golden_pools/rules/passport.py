@@ -24,7 +24,7 @@ SCHEMA = 3
 LONGEST_TEXT = 500
 """Characters of a text from outside: an asset's event is a row of Airflow's database."""
 
-MOST_FINDINGS, MOST_PROBES, MOST_POOLS, MOST_FATES = 50, 200, 500, 100
+MOST_FINDINGS, MOST_PROBES, MOST_POOLS, MOST_FATES, MOST_ANSWERS = 50, 200, 500, 100, 100
 
 
 def _cut(value: object) -> object:
@@ -46,6 +46,13 @@ class Became(StrEnum):
     SUPERSEDED = "superseded"
     BAD = "bad"
     RETIRED = "retired"
+
+
+class Answer(StrEnum):
+    """What was answered when a person was asked whether a pool may move."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
 
 
 class SourceOf(_Part):
@@ -88,7 +95,7 @@ class RunOf(_Part):
     stamp: AwareDatetime = Field(description="When it began.")
     params: dict[str, str | int | float | bool | None] = Field(description="What its form said.")
     stages: dict[str, Annotated[float, Field(ge=0)]] = Field(
-        description="Seconds by task, of those that had ended when the passport was written."
+        description="Seconds by task, of those that had ended when the passport was written, but for skipped ones."
     )
 
 
@@ -133,6 +140,16 @@ class PoolOf(_Part):
     ready: Nodes
 
 
+class AnswerOf(_Part):
+    """What came of the question whether a pool may be put on the version."""
+
+    pool: str = Field(description="Name of the pool's spec.")
+    answer: Answer
+    by: str | None = Field(description="Who answered; null: nobody did in time, and the spec's default holds.")
+    when: AwareDatetime
+    run: str = Field(description="Id of the run that asked.")
+
+
 class FateOf(_Part):
     """What a run noted about the version: that it is good, bad, or deleted."""
 
@@ -165,6 +182,9 @@ class Passport(_Part):
     why: Text = Field(description="Why that became of it.")
     when: AwareDatetime | None = Field(default=None, description="Since when; null: it is new.")
     history: tuple[FateOf, ...] = Field(default=(), max_length=MOST_FATES, description="What runs noted, in order.")
+    approvals: tuple[AnswerOf, ...] = Field(
+        default=(), max_length=MOST_ANSWERS, description="What people answered before pools moved, in order."
+    )
     became_good: bool = Field(default=False, description="Whether it became good in the run.")
 
 
@@ -253,15 +273,26 @@ def with_probes(passport: Mapping[str, Any], results: Sequence[Mapping[str, Any]
     return _checked({**passport, "probes": [*passport["probes"], *probes][:MOST_PROBES]})
 
 
+def with_answer(passport: Mapping[str, Any], answer: AnswerOf) -> dict[str, Any]:
+    """Return the passport with what came of the question for approval."""
+    approvals = [*passport.get("approvals", ()), answer.model_dump(mode="json")]
+    return _checked({**passport, "approvals": approvals[-MOST_ANSWERS:]})
+
+
 def with_run(
     passport: Mapping[str, Any], *, link: str | None, ended: Iterable[Mapping[str, Any]], became_good: bool
 ) -> dict[str, Any]:
     """Return the passport with what Airflow knows of the run by now.
 
     :param link: address of the run in Airflow
-    :param ended: tasks that have ended, as Airflow tells them: ``task_id`` and ``duration`` in seconds, or ``None``
+    :param ended: tasks that have ended, as Airflow tells them: ``task_id``, ``state``, and ``duration`` in seconds, or
+        ``None``. A task that skipped itself took a moment, too, which says nothing about its stage
     """
-    stages = {task["task_id"]: round(task["duration"], 1) for task in ended if task["duration"] is not None}
+    stages = {
+        task["task_id"]: round(task["duration"], 1)
+        for task in ended
+        if task["duration"] is not None and task["state"] != "skipped"
+    }
     run = {**passport["run"], "link": link, "stages": stages}
     return _checked({**passport, "run": run, "became_good": became_good})
 

@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 
 from golden_pools.rules.facts import folded
 from golden_pools.rules.passport import (
+    MOST_ANSWERS,
     MOST_FATES,
     MOST_POOLS,
     MOST_PROBES,
     SCHEMA,
+    AnswerOf,
     Became,
     FateOf,
     Passport,
@@ -46,6 +48,7 @@ def merge(parts: Iterable[Passport]) -> Passport:
                 "probes": tuple(probes[:MOST_PROBES]),
                 "pools": _uses([pool for part in ordered for pool in part.pools])[-MOST_POOLS:],
                 "history": _history([fate for part in ordered for fate in part.history])[-MOST_FATES:],
+                "approvals": _answers([answer for part in ordered for answer in part.approvals])[-MOST_ANSWERS:],
                 "became_good": any(part.became_good for part in ordered),
             }
         )
@@ -90,6 +93,11 @@ def _once(values: Iterable[Part]) -> list[Part]:
         if value not in found:
             found.append(value)
     return found
+
+
+def _answers(answers: Sequence[AnswerOf]) -> tuple[AnswerOf, ...]:
+    """Return each answer once, in order of time."""
+    return tuple(sorted(_once(answers), key=lambda answer: (answer.when, answer.model_dump_json())))
 
 
 def _history(fates: Sequence[FateOf]) -> tuple[FateOf, ...]:

@@ -35,6 +35,12 @@ RESIZE_PARAMS = ("pool", "dedicated", "spot", "why")
 
 REFRESH_DAG_PREFIX = "golden_pool_"
 
+RESIZE_DAG_ID = "resize_pool"
+"""The DAG that resizes any pool, by hand."""
+
+SCALE_DAG_PREFIX = "scale_pool_"
+"""Beginning of the id of the DAG that resizes one pool at its scale times."""
+
 RUN_TAG = "golden-pools-run"
 """Tag of everything that a run makes: the run's id."""
 

@@ -43,6 +43,7 @@ class QuotaUse:
     :param needed: what the targets take
     :param beside: by pool, what stays taken for as long as the targets are after their nodes
     :param others: by pool, what the account's other pools have or are after
+    :param own: what the pool itself has or is after, and gives back before it grows again
     :param uncounted: other pools with nodes of a size that nobody knows the cores of
     """
 
@@ -52,7 +53,13 @@ class QuotaUse:
     needed: int
     beside: Mapping[str, int]
     others: Mapping[str, int]
+    own: int = 0
     uncounted: tuple[str, ...] = ()
+
+    @property
+    def now(self) -> int:
+        """What all pools of the account take at the moment."""
+        return self.own + sum(self.beside.values()) + sum(self.others.values())
 
     @property
     def peak(self) -> int:
@@ -184,7 +191,7 @@ def quota_verdict(
     size = sizes.get(vm_size.casefold())
     if size is None or not size.vcpus:
         return _nothing_known(f"nobody says how many cores {vm_size} has, so no quota was compared")
-    taken = [_Taken.of(other, sizes) for other in pools if other.name.casefold() != pool.casefold()]
+    taken = [_Taken.of(other, sizes) for other in pools]
     staying = {name.casefold() for name in beside}
     family = size.family.casefold()
     dedicated: list[tuple[str, str, int, str | None]] = []
@@ -197,7 +204,15 @@ def quota_verdict(
     elif account.family_quotas_enforced and targets.dedicated:
         unknown.append(f"the account lists no core quota for the family {size.family or 'of ' + size.name}")
     uses = [
-        _use(name, where, quota, targets.dedicated * size.vcpus, [one for one in taken if one.counts(only)], staying)
+        _use(
+            name,
+            where,
+            quota,
+            targets.dedicated * size.vcpus,
+            [one for one in taken if one.counts(only)],
+            staying,
+            pool,
+        )
         for name, where, quota, only in dedicated
     ]
     spot_uses = []
@@ -210,6 +225,7 @@ def quota_verdict(
                 targets.spot * size.vcpus,
                 taken,
                 staying,
+                pool,
                 spot=True,
             )
         )
@@ -315,14 +331,25 @@ def nodes_taken(pool: Pool) -> tuple[int, int]:
 
 
 def _use(
-    name: str, where: str, quota: int, needed: int, taken: list[_Taken], staying: set[str], *, spot: bool = False
+    name: str,
+    where: str,
+    quota: int,
+    needed: int,
+    taken: list[_Taken],
+    staying: set[str],
+    pool: str,
+    *,
+    spot: bool = False,
 ) -> QuotaUse:
+    own = 0
     beside, others, uncounted = {}, {}, []
     for one in taken:
         nodes = one.spot if spot else one.dedicated
         if not nodes:
             continue
-        if not one.cores:
+        if one.pool.casefold() == pool.casefold():
+            own = nodes * one.cores
+        elif not one.cores:
             uncounted.append(one.pool)
         elif one.pool.casefold() in staying:
             beside[one.pool] = nodes * one.cores
@@ -335,6 +362,7 @@ def _use(
         needed=needed,
         beside=beside,
         others=others,
+        own=own,
         uncounted=tuple(uncounted),
     )
 

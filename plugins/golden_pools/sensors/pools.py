@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator
 
 from golden_pools.errors import GoldenPoolsError, ResizeGaveUpError, from_dict
+from golden_pools.links.portal import SensedPoolLink
 from golden_pools.operators.bad_nodes import log_bad_nodes
 from golden_pools.operators.base import GRACE, now
+from golden_pools.rules.resize import SAMPLES
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,7 +22,8 @@ class PoolNodesSensor(BaseSensorOperator):
     """Wait until a pool has its ready nodes: ``idle`` or ``running``, not only allocated.
 
     It always defers, and shares one poll with everything else that waits for a pool of the same Batch account. Its XCom
-    is ``{"pool": id, "dedicated": ready nodes, "spot": ready nodes}``.
+    is ``{"pool": id, "dedicated": ready nodes, "spot": ready nodes}``; under the key ``samples`` stands what it saw, as
+    :class:`~golden_pools.rules.resize.Curve` writes it.
 
     :param connection: Airflow connection of type ``azure``
     :param subscription: subscription of the Batch account
@@ -54,6 +57,7 @@ class PoolNodesSensor(BaseSensorOperator):
         "timeout_minutes",
     )
     ui_color = "#e3f1ee"
+    operator_extra_links = (SensedPoolLink(),)
 
     def __init__(
         self,
@@ -103,6 +107,7 @@ class PoolNodesSensor(BaseSensorOperator):
                 grace_seconds=timedelta(minutes=int(self.grace_minutes)).total_seconds(),
                 started=started.isoformat(),
                 deadline=(started + allowed).isoformat(),
+                samples=[],
             ),
             method_name="resume",
             timeout=allowed + GRACE,
@@ -110,6 +115,8 @@ class PoolNodesSensor(BaseSensorOperator):
 
     def resume(self, context: Context, event: Mapping[str, Any] | None = None) -> None:
         """Raise what the trigger found, with the nodes' own errors in the log: a good wait never comes here."""
+        if event and SAMPLES in event:
+            context["ti"].xcom_push(key=SAMPLES, value=event[SAMPLES])
         if event and "failure" in event:
             error = from_dict(event["failure"])
             if isinstance(error, ResizeGaveUpError):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     ConfigDict,
     Field,
+    JsonValue,
     StrictBool,
     StrictFloat,
     StrictInt,
@@ -22,6 +25,19 @@ from golden_pools.spec.source import Source
 
 Replicas = Literal["auto"] | Annotated[StrictInt, Field(ge=1, le=100)]
 Price = Annotated[StrictFloat, Field(ge=0, le=1_000_000)]
+
+
+def _by_vm_size(prices: dict[str, float]) -> dict[str, float]:
+    if wrong := [size for size in prices if not re.fullmatch(names.VM_SIZE, size)]:
+        raise ValueError(f"VM sizes, such as Standard_D4s_v5, as keys, but there is {', '.join(wrong)}")
+    compared = [size.casefold() for size in prices]
+    if twice := sorted({size for size in compared if compared.count(size) > 1}):
+        raise ValueError(f"each VM size once, but {', '.join(twice)} stands more than once")
+    return prices
+
+
+NodePrices = Annotated[dict[str, Price], AfterValidator(_by_vm_size)]
+_BY_VM_SIZE: dict[str, JsonValue] = {"propertyNames": {"pattern": names.VM_SIZE}}
 
 
 class Publish(StrEnum):
@@ -263,3 +279,20 @@ class Prices(Part):
     replica_gib_month: Price | None = Field(
         default=None, description="A GiB of one replica of an image version for a month."
     )
+    node_hour: NodePrices = Field(
+        default_factory=dict,
+        description="An hour of a dedicated node, or of another VM, by VM size.",
+        examples=[{"Standard_D4s_v5": 0.23}],
+        json_schema_extra=_BY_VM_SIZE,
+    )
+    spot_node_hour: NodePrices = Field(
+        default_factory=dict,
+        description="An hour of a Spot node, by VM size.",
+        examples=[{"Standard_D4s_v5": 0.05}],
+        json_schema_extra=_BY_VM_SIZE,
+    )
+
+    def of_node(self, vm_size: str, *, spot: bool) -> float | None:
+        """Return what an hour of a node costs; None where the spec does not say. Azure compares sizes without case."""
+        prices = self.spot_node_hour if spot else self.node_hour
+        return next((price for size, price in prices.items() if size.casefold() == vm_size.casefold()), None)

@@ -12,11 +12,8 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import datetime
 from enum import StrEnum
-from functools import cache
 from typing import Annotated
-from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -31,10 +28,11 @@ from pydantic import (
 )
 
 from golden_pools.spec import names
+from golden_pools.spec.alerts import Channel
 from golden_pools.spec.image import Image, Prices, Retention
 from golden_pools.spec.part import Part, ResourceGroupName
 from golden_pools.spec.source import GoldenVm, SourceKind
-from golden_pools.spec.suggest import did_you_mean
+from golden_pools.spec.times import CronText, Deadline, Schedule, ZoneName
 
 NODES_PER_REPLICA = 300
 """Batch wants at least one replica per 300 nodes ("Use the Azure Compute Gallery to create a custom image pool")."""
@@ -181,6 +179,13 @@ class MoveTasks(StrEnum):
     TERMINATE = "terminate"
 
 
+class ApprovalDefault(StrEnum):
+    """What holds when nobody has answered in time."""
+
+    REJECT = "reject"
+    APPROVE = "approve"
+
+
 class Refresh(Part):
     """How the pool gets onto the new image version."""
 
@@ -220,6 +225,18 @@ class Refresh(Part):
     rollback: StrictBool = Field(
         default=True,
         description="A refresh that fails after the pool was touched puts it back on the image and size that it had.",
+    )
+    approve: StrictBool = Field(
+        default=False,
+        description="A person has to approve before the pool moves; nobody is asked where it would not.",
+    )
+    approval_minutes: Annotated[StrictInt, Field(ge=5, le=10080)] = Field(
+        default=720,
+        description="Time for the answer. The default reaches from a run at night into the working day.",
+    )
+    approval_default: ApprovalDefault = Field(
+        default=ApprovalDefault.REJECT,
+        description="What holds when nobody has answered in time: `reject` leaves the pool as it is.",
     )
 
 
@@ -415,76 +432,24 @@ class Resize(Part):
         return sizes
 
 
-class Schedule(Part):
-    """When the run starts by itself."""
-
-    cron: str = Field(description="Cron expression: minute, hour, day, month, weekday.", examples=["0 2 * * *"])
-    timezone: str = Field(
-        default="UTC",
-        description="IANA zone; the run starts at this wall-clock time in summer and winter.",
-        examples=["Europe/Berlin"],
-    )
-
-    @field_validator("timezone")
-    @classmethod
-    def _zone_exists(cls, zone: str) -> str:
-        return _known_zone(zone)
-
-    @field_validator("cron")
-    @classmethod
-    def _cron_is_valid(cls, cron: str) -> str:
-        return _valid_cron(cron)
-
-
 class ScaleTime(Part):
     """From when on the pool has which targets."""
 
-    cron: str = Field(description="Cron expression in the time zone of `scale`.", examples=["0 7 * * 1-5"])
+    cron: CronText = Field(description="Cron expression in the time zone of `scale`.", examples=["0 7 * * 1-5"])
     dedicated: Annotated[StrictInt, Field(ge=0, le=MOST_DEDICATED_NODES)] = Field(
         default=0, description="Dedicated nodes from then on."
     )
     spot: Annotated[StrictInt, Field(ge=0, le=MOST_SPOT_NODES)] = Field(
         default=0, description="Spot nodes from then on."
     )
-    timezone: str = Field(default="UTC", description="IANA zone, the same for all times.", examples=["Europe/Berlin"])
-
-    @field_validator("cron")
-    @classmethod
-    def _cron_is_valid(cls, cron: str) -> str:
-        return _valid_cron(cron)
-
-    @field_validator("timezone")
-    @classmethod
-    def _zone_exists(cls, zone: str) -> str:
-        return _known_zone(zone)
+    timezone: ZoneName = Field(
+        default="UTC", description="IANA zone, the same for all times.", examples=["Europe/Berlin"]
+    )
 
     @property
     def targets(self) -> Targets:
         """Node counts from then on."""
         return Targets(dedicated=self.dedicated, spot=self.spot)
-
-
-def _known_zone(zone: str) -> str:
-    if zone not in _timezones():
-        raise ValueError(f"an IANA timezone, such as Europe/Berlin{did_you_mean(zone, _timezones())}")
-    return zone
-
-
-def _valid_cron(cron: str) -> str:
-    if len(cron.split()) != 5 or _MEANS_ANOTHER_TIME_EACH_TIME.search(cron):
-        raise ValueError("a cron expression with five fields (minute hour day month weekday), such as 0 2 * * *")
-    from croniter import (  # type: ignore[import-untyped] # comes with Airflow, which asks it the same question
-        CroniterError,
-        croniter,
-    )
-
-    try:
-        croniter(cron, datetime(2026, 1, 1)).get_next()  # noqa: DTZ001 - asks whether, not when
-    except CroniterError as error:
-        raise ValueError(
-            f"a cron expression that comes true, minute hour day month weekday, such as 0 2 * * * ({error})"
-        ) from error
-    return cron
 
 
 class PoolSpec(Part):
@@ -532,6 +497,12 @@ class PoolSpec(Part):
     refresh: Refresh = Refresh()
     resize: Resize = Resize()
     schedule: Schedule | None = Field(default=None, description="Absent: the DAG runs by hand only.")
+    deadline: Deadline | None = Field(
+        default=None, description="When to tell somebody that the pool is not on its new image yet; absent: never."
+    )
+    alerts: tuple[Channel, ...] = Field(
+        default=(), description="Who is told of failures, missed deadlines and drift; nobody if empty."
+    )
     scale: tuple[ScaleTime, ...] = Field(
         default=(),
         description=(
@@ -588,13 +559,3 @@ class PoolSpec(Part):
                 f"and the most are {most:,}"
             )
         return scale
-
-
-_MEANS_ANOTHER_TIME_EACH_TIME = re.compile(r"\b[HR]\b", re.IGNORECASE)
-"""croniter's hashed and random fields: a schedule that moves at every reading of the file is none."""
-
-
-@cache
-def _timezones() -> frozenset[str]:
-    """All IANA zones; the first look goes through the file system."""
-    return frozenset(available_timezones())

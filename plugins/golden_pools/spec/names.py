@@ -45,6 +45,8 @@ VHD_URI = r"^https://[a-z0-9]{3,24}\.blob\.[a-z0-9.-]+/[^?#\s]+\.vhd$"
 STORE = r"^(/[^?#\s]*|[a-z][a-z0-9+.-]*://([^/?#\s:@]*@)?[^/?#\s@]*(/[^?#\s]*)?)$"
 CURRENCY = r"^[A-Z]{3}$"
 CONNECTION = r"^[A-Za-z0-9_.-]+$"
+ALERT_TAG = r"^[A-Za-z0-9_-]+$"
+CLOCK_TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 PROBE = r"^[A-Za-z0-9_-]{1,56}$"
 
 PATTERN_IN_WORDS = {
@@ -80,6 +82,8 @@ PATTERN_IN_WORDS = {
     STORE: "an absolute path, or a URL without password and query, such as abfs://passports@teamstorage/pools",
     CURRENCY: "three capital letters, such as EUR",
     CONNECTION: "letters, digits, _ . and -",
+    ALERT_TAG: "letters, digits, dashes and underscores",
+    CLOCK_TIME: "a time of day from 00:00 to 23:59, such as 06:00",
     PROBE: "1 to 56 letters, digits, dashes and underscores",
 }
 """What each pattern of the spec means, for people: faults and the table of fields say this, never the pattern."""

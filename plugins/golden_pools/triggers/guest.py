@@ -9,9 +9,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from golden_pools.errors import AzureRefusedError, GoldenPoolsError
-
-FIRST_LOOK_SECONDS = 2.0
-"""In Airflow 3.3.2 an event that fires before the worker has reported its deferral is lost: triggers wait."""
+from golden_pools.triggers import first_look
 
 
 class ScriptTrigger(BaseTrigger):
@@ -54,7 +52,7 @@ class ScriptTrigger(BaseTrigger):
         """Yield one event."""
         from golden_pools.hooks.operations import AsyncOperations, PendingOperation
 
-        await asyncio.sleep(FIRST_LOOK_SECONDS)
+        await asyncio.sleep(first_look.SECONDS)
         operation = PendingOperation.from_dict(self.operation)
         until = asyncio.get_running_loop().time() + self.seconds
         said: dict[str, Any] = {}

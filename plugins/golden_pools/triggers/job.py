@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from golden_pools.errors import AzureBusyError, GoldenPoolsError
-from golden_pools.triggers.operation import FIRST_LOOK_SECONDS
+from golden_pools.triggers import first_look
 from golden_pools.triggers.pool import DEFAULT_INTERVAL_SECONDS, LONGEST_BACK_OFF_SECONDS, REFUSALS
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class JobTasksTrigger(BaseTrigger):
         """Yield one event: ``{"ended": number of tasks, "of": number}`` or ``{"failure": error}``."""
         from golden_pools.hooks.batch_work import AsyncBatchWorkHook
 
-        await asyncio.sleep(FIRST_LOOK_SECONDS)
+        await asyncio.sleep(first_look.SECONDS)
         async with AsyncBatchWorkHook(self.connection, self.subscription) as hook:
             yield await self._until_ended(hook)
 

@@ -11,7 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from golden_pools.errors import AzureBusyError, GoldenPoolsError
 from golden_pools.rules.facts import JobState
-from golden_pools.triggers.operation import FIRST_LOOK_SECONDS
+from golden_pools.triggers import first_look
 from golden_pools.triggers.pool import DEFAULT_INTERVAL_SECONDS, LONGEST_BACK_OFF_SECONDS, REFUSALS
 
 if TYPE_CHECKING:
@@ -71,9 +71,10 @@ class JobsTrigger(BaseTrigger):
         """Yield one event; throttling and outages lengthen the interval and do not end the wait."""
         from golden_pools.hooks.batch_work import AsyncBatchWorkHook
 
-        await asyncio.sleep(FIRST_LOOK_SECONDS)
+        await asyncio.sleep(first_look.SECONDS)
         deadline = datetime.fromisoformat(self.deadline)
-        self.log.info("%s: %d job(s) are being disabled, until %s", self.pool, len(self.jobs), self.deadline)
+        until = f"{deadline:%Y-%m-%d %H:%M} UTC"
+        self.log.info("%s: %d job(s) are being disabled; the wait ends at %s", self.pool, len(self.jobs), until)
         async with AsyncBatchWorkHook(self.connection, self.subscription) as hook:
             interval, failures, refused = DEFAULT_INTERVAL_SECONDS, 0, 0
             while True:

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from golden_pools.errors import GoldenPoolsError
+from golden_pools.triggers import first_look
 
 if TYPE_CHECKING:
     from golden_pools.hooks.operations import AsyncOperations, PendingOperation
-
-FIRST_LOOK_SECONDS = 2.0
-"""In Airflow 3.3.2 an event that fires before the worker has reported its deferral is lost: triggers wait."""
 
 
 class OperationsTrigger(BaseTrigger):
@@ -60,7 +58,7 @@ class OperationsTrigger(BaseTrigger):
         """Yield one event: success, or what failed: the first failure, and all of them."""
         from golden_pools.hooks.operations import AsyncOperations, PendingOperation
 
-        await asyncio.sleep(FIRST_LOOK_SECONDS)
+        await asyncio.sleep(first_look.SECONDS)
         operations = [PendingOperation.from_dict(operation) for operation in self.operations]
         async with AsyncOperations(self.connection, self.subscription) as hook:
             failures = await asyncio.gather(*(self._finish(hook, operation) for operation in operations))

@@ -13,12 +13,17 @@ from typing import Any
 from airflow.triggers.base import BaseEventTrigger, TaskSuccessEvent, TriggerEvent
 
 from golden_pools.errors import AzureBusyError, GoldenPoolsError, ResizeGaveUpError
+from golden_pools.metrics import send
 from golden_pools.rules.facts import AllocationState, Pool, PoolNodes
-from golden_pools.rules.family import is_deleting, pool_of
+from golden_pools.rules.family import ALIAS, is_deleting, pool_of
+from golden_pools.rules.metrics import of_account, of_resize
 from golden_pools.rules.resize import (
+    SAMPLES,
     Cause,
+    Curve,
     Lasting,
     ResizeRequest,
+    Sample,
     Verdict,
     VerdictKind,
     duration,
@@ -28,7 +33,7 @@ from golden_pools.rules.resize import (
 )
 from golden_pools.rules.resize.clinic import Watch, bad_counts
 from golden_pools.spec.model import Shares, Targets
-from golden_pools.triggers.operation import FIRST_LOOK_SECONDS
+from golden_pools.triggers import first_look
 
 DEFAULT_INTERVAL_SECONDS = 15.0
 """Interval as long as the connection, which sets it, cannot be read."""
@@ -65,6 +70,8 @@ class AccountTrigger(BaseEventTrigger):
     :param pool: pool that this task waits for
     :param deadline: absolute end of the wait, ISO 8601, UTC: survives a restart of the triggerer
     :param started: begin of the wait, ISO 8601, UTC
+    :param samples: what the stage saw of the pool before this wait, as :class:`~golden_pools.rules.resize.Curve` writes
+        it; the event carries it on, as XCom or beside what else it says; None: nobody asks for it
     """
 
     def __init__(
@@ -77,6 +84,7 @@ class AccountTrigger(BaseEventTrigger):
         pool: str,
         started: str,
         deadline: str,
+        samples: list[list[Any]] | None = None,
     ) -> None:
         super().__init__()
         self.connection = connection
@@ -86,6 +94,7 @@ class AccountTrigger(BaseEventTrigger):
         self.pool = pool
         self.started = started
         self.deadline = deadline
+        self.samples = samples
         self.seen = AccountView({}, {})  # the poll that :meth:`look` judges, for waits that other pools matter to
         self._said = ""
         self._absent = 0
@@ -109,7 +118,7 @@ class AccountTrigger(BaseEventTrigger):
         """Poll the account for ever; throttling and outages lengthen the interval and never end the stream."""
         from golden_pools.hooks.batch import AsyncBatchHook
 
-        await asyncio.sleep(FIRST_LOOK_SECONDS)
+        await asyncio.sleep(first_look.SECONDS)
         async with AsyncBatchHook(kwargs["connection"], kwargs["subscription"]) as hook:
             interval, failures = DEFAULT_INTERVAL_SECONDS, 0
             while True:
@@ -124,10 +133,12 @@ class AccountTrigger(BaseEventTrigger):
                     yield AccountView({}, {}, failure)
                 else:
                     failures, wait = 0, interval
-                    yield AccountView(
+                    view = AccountView(
                         {pool.name.lower(): pool for pool in pools},
                         {name.lower(): seen for name, seen in nodes.items()},
                     )
+                    send(of_account(pools, view.nodes))
+                    yield view
                 await asyncio.sleep(wait)
 
     async def run(self) -> AsyncGenerator[TriggerEvent, None]:
@@ -143,20 +154,23 @@ class AccountTrigger(BaseEventTrigger):
         """Yield the one event that ends this task's wait."""
         clock = asyncio.get_running_loop().time
         subscribed = clock()
-        refused = 0
+        refused, curve = 0, Curve(self.samples or ())
         async for view in shared_stream:
-            if clock() - subscribed < FIRST_LOOK_SECONDS:
+            if clock() - subscribed < first_look.SECONDS:
                 continue
             if view.failure is None:
                 refused = 0
                 self.seen = view
                 pool = self.find(view)
-                event = self.look(pool, view.nodes.get((pool.name if pool else self.pool).lower()))
+                nodes = view.nodes.get((pool.name if pool else self.pool).lower())
+                if pool is not None:
+                    curve.see(Sample.of(pool, nodes, datetime.now(tz=UTC)))
+                event = self.look(pool, nodes)
             else:
                 refused += not isinstance(view.failure, AzureBusyError)
                 event = self._endure(view.failure, refused)
             if event is not None:
-                yield event
+                yield event if self.samples is None else with_samples(event, curve)
                 return
 
     def find(self, view: AccountView) -> Pool | None:
@@ -195,7 +209,15 @@ class AccountTrigger(BaseEventTrigger):
             self.log.info("%s: %s, %s of %s", self.pool, line, duration(self.elapsed()), duration(self.allowed()))
 
 
-ARGUMENTS = ("connection", "subscription", "resource_group", "account", "pool", "started", "deadline")
+ARGUMENTS = ("connection", "subscription", "resource_group", "account", "pool", "started", "deadline", "samples")
+
+
+def with_samples(event: TriggerEvent, curve: Curve) -> TriggerEvent:
+    """Return the event with what the wait saw of its pool: as an XCom where it ends the task, else in the payload."""
+    samples = {SAMPLES: curve.to_list()}
+    if isinstance(event, TaskSuccessEvent):
+        return TaskSuccessEvent(xcoms={**(event.xcoms or {}), **samples})
+    return TriggerEvent({**event.payload, **samples})
 
 
 def failed(error: GoldenPoolsError) -> TriggerEvent:
@@ -306,6 +328,7 @@ class ResizeTrigger(AccountTrigger):
             verdict = replace(verdict, code=Cause.STALLED, reason=f"{verdict.reason}, no node came for {self._span()}")
         elif verdict.kind is VerdictKind.REACHED and self.result is not None and pool is not None:
             there = {"dedicated": pool.current_dedicated, "spot": pool.current_spot}
+            send([of_resize(pool.metadata.get(ALIAS, pool.name), verdict.kind, verdict.code)])
             xcom = {**self.result, "verdict": verdict.kind.value, "reason": verdict.reason, **there}
             return TaskSuccessEvent(xcoms={"return_value": xcom})
         return TriggerEvent({"verdict": verdict.to_dict()})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from golden_pools.errors import AzureRefusedError, GoldenPoolsError
-from golden_pools.triggers.operation import FIRST_LOOK_SECONDS
+from golden_pools.triggers import first_look
 
 if TYPE_CHECKING:
     from golden_pools.hooks.compute import AsyncComputeHook
@@ -62,7 +62,7 @@ class ReplicationTrigger(BaseTrigger):
         """Yield one event: ``{"done": version id}`` or ``{"failure": error}``."""
         from golden_pools.hooks.compute import AsyncComputeHook
 
-        await asyncio.sleep(FIRST_LOOK_SECONDS)
+        await asyncio.sleep(first_look.SECONDS)
         try:
             async with AsyncComputeHook(self.connection, self.subscription) as hook:
                 await self._until_replicated(hook)
@@ -82,8 +82,8 @@ class ReplicationTrigger(BaseTrigger):
                     resource=self.version_id,
                     advice="find out who deleted it (activity log of the gallery), then clear the publish task",
                 )
-            if (line := progress(version)) != said:
-                self.log.info("%s", line)
+            if (line := progress(version, steps_of=10)) != said:
+                self.log.info("%s", progress(version))
                 said = line
             if await self._ended(hook, version):
                 return
@@ -115,7 +115,10 @@ def states(version: ImageVersion) -> str:
     return "; ".join(f"{one.region} {one.state} {one.details}".strip() for one in version.regions)
 
 
-def progress(version: ImageVersion) -> str:
-    """Return one log line: provisioning state and progress per region."""
-    regions = ", ".join(f"{region.region} {region.progress_percent} %" for region in version.regions)
+def progress(version: ImageVersion, *, steps_of: int = 1) -> str:
+    """Return one log line: provisioning state and progress per region.
+
+    :param steps_of: percent that make a difference
+    """
+    regions = ", ".join(f"{one.region} {one.progress_percent // steps_of * steps_of} %" for one in version.regions)
     return f"version {version.name}: {version.provisioning_state}" + (f"; replicated: {regions}" if regions else "")

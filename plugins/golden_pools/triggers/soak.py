@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from golden_pools.triggers.operation import FIRST_LOOK_SECONDS
+from golden_pools.triggers import first_look
 
 
 class SoakTrigger(BaseTrigger):
@@ -29,5 +29,5 @@ class SoakTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event when it is time."""
         left = (datetime.fromisoformat(self.until) - datetime.now(tz=UTC)).total_seconds()
-        await asyncio.sleep(max(left, FIRST_LOOK_SECONDS))
+        await asyncio.sleep(max(left, first_look.SECONDS))
         yield TriggerEvent({"soaked": self.until})

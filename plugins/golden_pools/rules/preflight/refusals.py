@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.preflight.case import CHECKS, Lookup, Observations, lookups
@@ -43,19 +44,20 @@ def refused(plan: RunPlan, seen: Observations) -> Iterator[Finding]:
 
 
 def _command(lookup: Lookup, plan: RunPlan, seen: Observations) -> str:
+    """Return the command that shows what was refused; not every plan has what the others are about."""
     az = Commands(plan)
     account = seen.account
     location = account.location if account else "REGION"
     endpoint = account.endpoint if account else "ENDPOINT"
-    commands = {
-        Lookup.GOLDEN_VM: az.vm(),
-        Lookup.GALLERY: az.gallery(),
-        Lookup.DEFINITION: az.definition(),
-        Lookup.IMAGE_VERSION: az.version(),
-        Lookup.ACCOUNT: az.account(),
-        Lookup.POOLS: az.pools(),
-        Lookup.VM_SIZES: az.compute_size(location),
-        Lookup.BATCH_VM_SIZES: az.batch_size(location),
-        Lookup.SUPPORTED_IMAGES: az.supported_images(endpoint),
+    commands: Mapping[Lookup, Callable[[], str]] = {
+        Lookup.GOLDEN_VM: az.vm,
+        Lookup.GALLERY: az.gallery,
+        Lookup.DEFINITION: az.definition,
+        Lookup.IMAGE_VERSION: az.version,
+        Lookup.ACCOUNT: az.account,
+        Lookup.POOLS: az.pools,
+        Lookup.VM_SIZES: partial(az.compute_size, location),
+        Lookup.BATCH_VM_SIZES: partial(az.batch_size, location),
+        Lookup.SUPPORTED_IMAGES: partial(az.supported_images, endpoint),
     }
-    return commands[lookup]
+    return commands[lookup]()

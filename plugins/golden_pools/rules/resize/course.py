@@ -44,6 +44,15 @@ class Course:
         """Size that the pool is to have instead of its own."""
         return self.vm_sizes[-1] if self.vm_sizes else None
 
+    @property
+    def in_words(self) -> str:
+        """What was done so far, for people; empty: nothing."""
+        number = self.request.number if self.request else self.resizes
+        asked = f"{number} resize{'s' if number > 1 else ''}" if number else ""
+        sizes = f"other VM sizes: {', '.join(self.vm_sizes)}" if self.vm_sizes else ""
+        used = f"used up: {', '.join(tactic.replace('_', ' ') for tactic in self.used)}" if self.used else ""
+        return ", ".join(filter(None, (asked, sizes, used)))
+
     def asking(self, pool: Pool, targets: Targets) -> Self:
         """Return the course with a request for the pool as it is, to be kept before the PATCH is sent."""
         return replace(self, request=ResizeRequest.of(pool, targets, number=self.resizes + 1))

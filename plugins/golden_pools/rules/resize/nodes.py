@@ -109,6 +109,18 @@ class Lasting:
         return max((count for count, since in self._levels if now - since >= span), default=0)
 
 
+def tally(nodes: PoolNodes) -> tuple[int, int, int]:
+    """Return how many nodes are ready, starting and bad.
+
+    Bad are those that failed, and those that Batch has lost contact to. Preempted Spot nodes are none of the three:
+    they are missing until Batch brings them back.
+    """
+    kinds = (nodes.dedicated, nodes.spot)
+    ready, failed = sum(kind.ready for kind in kinds), sum(kind.failed for kind in kinds)
+    unknown, preempted = (sum(kind.by_state.get(state, 0) for kind in kinds) for state in ("unknown", "preempted"))
+    return ready, sum(kind.total for kind in kinds) - ready - failed - unknown - preempted, failed + unknown
+
+
 def headcount(pool: Pool, nodes: PoolNodes | None, targets: Targets) -> str:
     """Return the nodes as a log line, ``12/20 ready, 1 starting, 0 failed``: it changes only when they do.
 
@@ -116,12 +128,11 @@ def headcount(pool: Pool, nodes: PoolNodes | None, targets: Targets) -> str:
     """
     if nodes is None:
         return f"{pool.current_total}/{targets.total} allocated"
+    ready, starting, bad = tally(nodes)
     kinds = (nodes.dedicated, nodes.spot)
-    ready, failed = sum(kind.ready for kind in kinds), sum(kind.failed for kind in kinds)
     others = {state: sum(kind.by_state.get(state, 0) for kind in kinds) for state in ("preempted", "unknown")}
-    starting = sum(kind.total for kind in kinds) - ready - failed - sum(others.values())
     more = "".join(f", {count} {state}" for state, count in others.items() if count)
-    return f"{ready}/{targets.total} ready, {starting} starting, {failed} failed{more}"
+    return f"{ready}/{targets.total} ready, {starting} starting, {bad - others['unknown']} failed{more}"
 
 
 def duration(span: timedelta) -> str:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from golden_pools.rules.clone import THROWAWAY_TAG
+from golden_pools.rules.costs import cost_of
 from golden_pools.rules.facts import ManagedImage, Pool, Resource, RestorePointCollection, Snapshot, folded
 from golden_pools.rules.family import ALIAS, Role, is_deleting, role_of
 from golden_pools.rules.orphans import (
@@ -228,7 +229,7 @@ def _decision(
         action=action,
         why=why,
         gib=gib,
-        cost=None if gib is None or price is None else gib * price,
+        cost=cost_of(gib, price),
         currency=world.specs[maker].prices.currency,
         run=run_of(thing.tags) if action is Action.DELETE else None,
     )

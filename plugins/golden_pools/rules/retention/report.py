@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from golden_pools.rules.costs import money
 from golden_pools.rules.retention.world import Action, Decision, World
 
 COMING = (Action.RETIRE, Action.WAIT, Action.DELETE)
@@ -35,7 +36,7 @@ def as_json(world: World, decisions: Sequence[Decision]) -> dict[str, Any]:
 def table(decisions: Iterable[Decision]) -> str:
     """Return what is not simply kept as lines of a table, or an empty string."""
     rows = [
-        (one.action.value, one.kind.value, one.name, one.spec, _gib(one.gib), _money(one.cost, one.currency), one.why)
+        (one.action.value, one.kind.value, one.name, one.spec, _gib(one.gib), money(one.cost, one.currency), one.why)
         for one in decisions
         if one.action is not Action.KEEP
     ]
@@ -50,7 +51,7 @@ def totals_table(decisions: Iterable[Decision]) -> str:
     rows = []
     for spec, ones in sorted(by_spec.items()):
         total = _total(ones)
-        costs = ", ".join(_money(cost, currency) for currency, cost in total["cost_coming"].items())
+        costs = ", ".join(money(cost, currency) for currency, cost in total["cost_coming"].items())
         counts = total["actions"]
         rows.append(
             (spec, *(str(counts.get(action.value, 0)) for action in Action), _gib(total["gib_coming"]), costs or "-")
@@ -89,10 +90,6 @@ def _item(one: Decision) -> dict[str, Any]:
 
 def _gib(gib: int | None) -> str:
     return "-" if gib is None else f"{gib:,}"
-
-
-def _money(cost: float | None, currency: str) -> str:
-    return "-" if cost is None else f"{cost:,.2f} {currency}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

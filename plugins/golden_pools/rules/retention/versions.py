@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
+from golden_pools.rules.costs import cost_of
 from golden_pools.rules.facts import ImageVersion, folded, number_of
 from golden_pools.rules.orphans import OLD_ENOUGH
 from golden_pools.rules.plan import LONGEST_TAG, RETIRED_TAG, ImageVerdict, is_marked
@@ -77,7 +78,7 @@ def _of_definition(
             action=action,
             why=why,
             gib=stored,
-            cost=None if stored is None or price is None else stored * price,
+            cost=cost_of(stored, price),
             currency=prices.currency,
             run=run_of(version.tags) if unsure else None,
         )

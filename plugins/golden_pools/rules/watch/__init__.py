@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from golden_pools.rules.watch import images, leftovers, pools, retired
-from golden_pools.rules.watch.findings import Finding, Kind, Level, News, new_and_gone, render, sort_of
+from golden_pools.rules.watch.findings import STATE_KEY, Finding, Kind, Level, News, new_and_gone, render, sort_of
 from golden_pools.rules.watch.seen import ALL_VERSIONS, Look, Seen, Watched, versions_to_look_at, watched
 
 __all__ = [
     "ALL_VERSIONS",
     "CHECKS",
+    "STATE_KEY",
     "Finding",
     "Kind",
     "Level",

@@ -1,8 +1,11 @@
-"""Azure CLI commands that show what the watch saw; they only read."""
+"""Commands that show what the watch saw, of the Azure CLI but for one; they only read."""
 
 from __future__ import annotations
 
 import shlex
+
+CHECK_SPECS = "PYTHONPATH=plugins python -m golden_pools.spec check"
+"""Say every fault of the spec files."""
 
 BATCH_API = "2025-06-01"
 

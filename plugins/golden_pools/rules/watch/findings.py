@@ -14,12 +14,17 @@ from typing import Any, Self
 from golden_pools.rules.preflight.findings import Finding as Checked
 from golden_pools.rules.preflight.findings import Level, render
 
-__all__ = ["Finding", "Kind", "Level", "News", "new_and_gone", "render", "sort_of"]
+__all__ = ["STATE_KEY", "Finding", "Kind", "Level", "News", "new_and_gone", "render", "sort_of"]
+
+
+STATE_KEY = "findings"
+"""Key of the state store of the watch's asset: what was known at the last look, as :class:`News` has it."""
 
 
 class Kind(StrEnum):
     """What can be found; the word is part of a finding's id and never changes its meaning."""
 
+    SPEC_FAULTY = "spec_faulty"
     POOL_MISSING = "pool_missing"
     POOL_BEHIND = "pool_behind"
     POOL_ON_BAD_VERSION = "pool_on_bad_version"

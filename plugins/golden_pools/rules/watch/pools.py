@@ -132,7 +132,21 @@ def pools_without_spec(seen: Seen) -> Iterator[Finding]:
             )
 
 
-CHECKS = (missing_pools, other_settings, nodes_off_target, failed_nodes, pools_without_spec)
+def faulty_specs(seen: Seen) -> Iterator[Finding]:
+    """Are there specs that cannot be read? Their pools have no DAG, so no run of theirs can fail and tell somebody."""
+    for name, faults in seen.unread.items():
+        yield Finding(
+            level=Level.ERROR,
+            check=Kind.SPEC_FAULTY,
+            subject=f"spec {name}",
+            seen=f"no DAG runs for pool {name}: its spec has {len(faults)} fault(s), the first: {faults[0]}",
+            advice="mend the file; the import error of pool_spec_check.py names every fault with its line",
+            az=commands.CHECK_SPECS,
+            needs=(),
+        )
+
+
+CHECKS = (faulty_specs, missing_pools, other_settings, nodes_off_target, failed_nodes, pools_without_spec)
 
 
 def _pools(seen: Seen) -> Iterator[tuple[Watched, Pool]]:

@@ -116,7 +116,7 @@ class Seen:
     """What Azure answered, by the folded id of the resource; what it did not answer is missing here.
 
     :param watched: the specs
-    :param unread: names of specs with faults: their pools are somebody's all the same
+    :param unread: faults of specs that have some, by name: their pools are somebody's all the same
     :param vm_sizes: by normalised region, then folded name
     :param versions: of every definition of the subscriptions' galleries, without their replication
     :param replicated: single versions with their replication
@@ -125,7 +125,7 @@ class Seen:
 
     now: datetime
     watched: tuple[Watched, ...] = ()
-    unread: tuple[str, ...] = ()
+    unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     accounts: Mapping[str, BatchAccount] = field(default_factory=dict)
     pools: Mapping[str, tuple[Pool, ...]] = field(default_factory=dict)
     nodes: Mapping[str, Mapping[str, PoolNodes]] = field(default_factory=dict)

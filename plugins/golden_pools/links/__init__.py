@@ -1,0 +1,1 @@
+"""Links on tasks, to what they are about in the Azure portal."""

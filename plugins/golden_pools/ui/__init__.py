@@ -1,0 +1,1 @@
+"""The page in the Airflow UI: its data and its files."""
