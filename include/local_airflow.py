@@ -47,6 +47,9 @@ ADMIN = "admin"
 _HEALTH_KEYS = {SCHEDULER: "scheduler", DAG_PROCESSOR: "dag_processor", TRIGGERER: "triggerer"}
 _LOG_TAIL_LINES = 15
 _POLL_SECONDS = 0.2
+_LOCKED_SECONDS = 120
+"""How long a process waits while another one writes to the database. After 5 s, the default, the API answers 500: on a
+busy machine a click in the UI is lost."""
 _KILL_SECONDS = 10
 """How long a killed process may take to vanish; one that hangs in the kernel is given up then."""
 
@@ -128,6 +131,11 @@ class LocalAirflow:
         """The admin's password; exists once :meth:`prepare` or :meth:`start` has run."""
         return self._keys()["ADMIN_PASSWORD"]
 
+    @property
+    def database(self) -> Path:
+        """The file of Airflow's database, unless the environment names another one."""
+        return self.home / "airflow.db"
+
     def log_file(self, component: str) -> Path:
         """Where a component's output goes."""
         return self.home / "logs" / "components" / f"{component}.log"
@@ -148,7 +156,7 @@ class LocalAirflow:
                 "AIRFLOW__API__PORT": self.url.rpartition(":")[2],
                 "AIRFLOW__API__BASE_URL": self.url,
                 "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}?timeout={_LOCKED_SECONDS}",
                 "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
                 "AIRFLOW__CORE__FERNET_KEY": keys["FERNET_KEY"],
                 "AIRFLOW__API_AUTH__JWT_SECRET": keys["JWT_SECRET"],

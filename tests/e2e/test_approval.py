@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +26,6 @@ class Site:
 
     airflow: RealAirflow
     cloud: Cloud
-    home: Path
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def make_version(self) -> str:
@@ -61,7 +59,7 @@ class Site:
 
     def let_time_be_over(self, run: str) -> None:
         """Let the time for an answer be over, which is minutes at least: what the scheduler goes by is put back."""
-        with closing(sqlite3.connect(self.home / "airflow.db", timeout=60)) as database, database:
+        with closing(sqlite3.connect(self.airflow.local.database, timeout=120)) as database, database:
             changed = database.execute(
                 "UPDATE task_instance SET trigger_timeout = ? WHERE run_id = ? AND task_id = 'approve'", (PAST, run)
             )
@@ -76,7 +74,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         spec = specs / "small.yaml"
         spec.write_text(f"{spec.read_text(encoding='utf-8')}\nrefresh:\n  approve: true\n", encoding="utf-8")
         with airflow:
-            yield Site(airflow, cloud, home / "airflow")
+            yield Site(airflow, cloud)
 
 
 def states(site: Site, run: str) -> dict[str, str | None]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,15 +31,11 @@ def test_a_run_takes_the_golden_vm_to_ready_nodes(airflow: RealAirflow, first_ru
 def test_a_cleared_stage_adopts_what_its_run_made(
     airflow: RealAirflow, shared_simulator: SimulatorProcess, first_run: str
 ) -> None:
-    before, tries = len(shared_simulator.writes()), tries_of_snapshot(airflow, first_run)
+    before, tries = len(shared_simulator.writes()), airflow.tries(DAG_ID, first_run)
     airflow.clear(DAG_ID, first_run, "image.snapshot")
     assert airflow.wait(DAG_ID, first_run) == "success"
-    assert tries_of_snapshot(airflow, first_run) == tries + 1
+    assert airflow.tries(DAG_ID, first_run)["image.snapshot"] == tries["image.snapshot"] + 1
     assert len(shared_simulator.writes()) == before
-
-
-def tries_of_snapshot(airflow: RealAirflow, run: str) -> int:
-    return int(airflow.tasks_by_id(DAG_ID, run)["image.snapshot"]["try_number"])
 
 
 def test_the_next_run_refreshes_the_pool_in_place(airflow: RealAirflow, first_run: str) -> None:
@@ -57,6 +56,19 @@ def test_a_plan_only_run_writes_nothing(airflow: RealAirflow, shared_simulator: 
     assert "Plan only: this is what the run would do" in airflow.log(DAG_ID, run, "preflight")
     assert airflow.xcom(DAG_ID, run, "preflight", "plan_table")["markdown"].startswith("### Plan of pool small")
     assert len(shared_simulator.writes()) == before
+
+
+def test_what_a_person_does_waits_for_the_database(airflow: RealAirflow) -> None:
+    """Another process writes for longer than SQLite waits by itself."""
+    airflow.wait_for_dag(DAG_ID)
+    with closing(
+        sqlite3.connect(airflow.local.database, timeout=120, isolation_level=None, check_same_thread=False)
+    ) as database:
+        database.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(8, database.rollback)
+        release.start()
+        airflow.unpause(DAG_ID)
+        release.join()
 
 
 def test_an_unknown_key_of_the_conf_is_refused(airflow: RealAirflow) -> None:

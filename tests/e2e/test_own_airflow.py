@@ -71,9 +71,9 @@ def test_a_disturbed_run_makes_nothing_twice(disturbed: Disturbed) -> None:
 
 
 def test_a_killed_worker_costs_one_try_of_its_task_alone(disturbed: Disturbed) -> None:
-    tasks = disturbed.airflow.tasks_by_id(DAG_ID, disturbed.run)
-    tries = {name: tasks[name]["try_number"] for name in STAGES}
-    assert tries == {**dict.fromkeys(STAGES, 1), "image.snapshot": 2}
+    assert disturbed.airflow.tasks_by_id(DAG_ID, disturbed.run)["image.snapshot"]["try_number"] > 1
+    tries = disturbed.airflow.tries(DAG_ID, disturbed.run)
+    assert {name: tries[name] for name in STAGES} == dict.fromkeys(STAGES, 1)
 
 
 @pytest.mark.services

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.services]
 
 CLONED, FROM_VHD, PACKED, WEARY = "cloned", "from-vhd", "packed", "weary"
 PREVIEW, FARM = "preview", "farm"
-"""Pools that take the image of ``from-vhd``, the second a minute after the first."""
+"""Pools that take the image of ``from-vhd``, the second a day after the first."""
 EVERY_MINUTE = {"cron": "* * * * *", "timezone": "UTC"}
 WEARY_IMAGE = {"definition": "small", "build": {"when": "always", "stop_after_failures": 2}}
 
@@ -74,10 +74,10 @@ class Site:
         found = self.airflow.xcom(dag_id, run, "source") if state == "success" else {}
         return Night(run, state, self.airflow.task_states(dag_id, run), found)
 
-    def end_of_event(self, pool: str) -> Night:
-        """Wait for the end of the run that an event starts."""
+    def begin_by_event(self, pool: str) -> str:
+        """Wait for the run that an event starts."""
         (run,) = self.airflow.wait_for_scheduled_runs(dag_of(pool), 1, by="asset_triggered")
-        return self.end(pool, run)
+        return run
 
     def log(self, pool: str, night: Night, task_id: str) -> str:
         """Return the log of a task."""
@@ -123,7 +123,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         )
         found.write(FROM_VHD, source={"vhd": VHD})
         found.write_follower(PREVIEW)
-        found.write_follower(FARM, after=[PREVIEW], pause_minutes=1)
+        found.write_follower(FARM, after=[PREVIEW], pause_minutes=24 * 60)
         packers = home / "packer-manifest.json"
         packers.write_text(manifest(build(cloud.make_managed_image("packer-1"))), encoding="utf-8")
         found.write(
@@ -145,7 +145,7 @@ class Story:
     """What came of all nights.
 
     :param preview: what the event of the image of ``from-vhd`` has started
-    :param farm: what the event of the pool ``preview`` has started
+    :param farm: what the event of the pool ``preview`` has started; its pause is cut short by a person
     :param packed: nights of Packer's pool: the first, one where nothing changed, one with ``force_rebuild``
     :param scheduled: the first three nights of the weary pool
     :param by_hand: the run of the weary pool that somebody triggers once its builds no longer fail
@@ -187,11 +187,15 @@ def story(site: Site) -> Story:
     after = airflow.wait_for_scheduled_runs(weary, so_far + 1)[-1]
     airflow.wait_for_task(weary, after, "source")
     airflow.pause(weary)  # nothing more of it is scheduled, the rest of this run neither
+    preview = site.end(PREVIEW, site.begin_by_event(PREVIEW))
+    farm = site.begin_by_event(FARM)
+    airflow.wait_for_task(dag_of(FARM), farm, "wave", states={"deferred"})
+    airflow.mark_as_success(dag_of(FARM), farm, "wave")
     return Story(
         cloned=site.end(CLONED, cloned),
         from_vhd=site.end(FROM_VHD, from_vhd),
-        preview=site.end_of_event(PREVIEW),
-        farm=site.end_of_event(FARM),
+        preview=preview,
+        farm=site.end(FARM, farm),
         packed=(packed, packed_again, site.end(PACKED, forced)),
         scheduled=stopped,
         by_hand=by_hand,
