@@ -190,7 +190,7 @@ class LocalAirflow:
         # Airflow writes a configuration file where there is none; several processes at once would race for it.
         (self.home / "airflow.cfg").touch()
         # The API server refuses to start on a database without tables, so nothing can be started beside this.
-        self.run("db", "migrate", timeout_seconds=180)
+        self.run("db", "migrate", timeout_seconds=600)
 
     def run(self, *command: str, timeout_seconds: float) -> None:
         """Run an ``airflow`` command to its end, its output in a log of its own.

@@ -26,7 +26,7 @@ class SimulatorProcess:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._client = httpx.Client(base_url=f"{url}/_simulator", timeout=10)
+        self._client = httpx.Client(base_url=f"{url}/_simulator", timeout=60)
 
     @property
     def connection(self) -> str:

@@ -47,13 +47,10 @@ def wait_until(done: Callable[[], object], what: Callable[[], object]) -> None:
 
 
 class Database:
-    """What Airflow's own tables tell about the waiting tasks.
+    """What Airflow's own tables tell about the waiting tasks."""
 
-    :param home: Airflow's home, with its SQLite database
-    """
-
-    def __init__(self, home: Path) -> None:
-        self._url = f"file:{home / 'airflow.db'}?mode=ro"
+    def __init__(self, local: LocalAirflow) -> None:
+        self._url = f"file:{local.database}?mode=ro"
 
     def states(self) -> dict[str, int]:
         """How many task instances are in which state."""
@@ -93,7 +90,7 @@ def test_fifty_pools_cost_two_requests_an_interval_and_no_slot(tmp_path: Path, f
         environment = {"AIRFLOW_CONN_AZURE_DEFAULT": azure.connection}
         dags = azure.write_dag(tmp_path / "dags")
         with RealAirflow(tmp_path / "airflow", dags=dags, environment=environment) as airflow:
-            database = Database(airflow.local.home)
+            database = Database(airflow.local)
             run = airflow.trigger(DAG_ID)
             wait_until(lambda: database.states() == {"deferred": POOLS}, database.states)
 
@@ -134,7 +131,7 @@ class Triggerer:
 
     def live(self) -> None:
         """Wait for some of its heartbeats."""
-        database, seen = Database(self.local.home), set[str]()
+        database, seen = Database(self.local), set[str]()
         wait_until(lambda: seen.add(database.heartbeats()) or len(seen) > HEARTBEATS, lambda: "no heartbeats")
 
     def defer(self, kind: str) -> None:

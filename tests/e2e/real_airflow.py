@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -21,6 +22,9 @@ from include.local_airflow import LOCAL, WORKER, LocalAirflow, free_port
 ResultT = TypeVar("ResultT")
 
 RUN_ENDED = frozenset({"success", "failed"})
+PAST = "2020-01-01 00:00:00.000000"
+"""A moment as SQLite has it, for ``RealAirflow.update``."""
+
 TASK_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 POLL_SECONDS = 0.3
 
@@ -61,7 +65,7 @@ class RealAirflow:
         self.local = LocalAirflow(home, port=free_port(), environment=extra, components=components)
 
     def __enter__(self) -> Self:
-        self.local.start()
+        self.local.start(timeout_seconds=PATIENCE_SECONDS)
         self._api = self.local.client()
         return self
 
@@ -230,6 +234,12 @@ class RealAirflow:
         """Answer what a task asks, as a user does."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
         self._ask("PATCH", path, json={"chosen_options": [option], "params_input": {}})
+
+    def update(self, statement: str, *values: str) -> None:
+        """Change the row of the database that the scheduler goes by, where a user would wait for hours."""
+        with closing(sqlite3.connect(self.local.database, timeout=PATIENCE_SECONDS)) as database, database:
+            changed = database.execute(statement, values).rowcount
+        assert changed == 1, f"{changed} rows: {statement}"
 
     def kill_task(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Kill the process of a running task."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.e2e.conftest import DAG_ID, SAMPLE, site_of
-from tests.e2e.real_airflow import RealAirflow, wait_for
+from tests.e2e.real_airflow import PAST, RealAirflow, wait_for
 from tests.operators.conftest import OLD, Cloud
 from tests.receivers import PASSWORD, MailBox, WebHook, mail_box, web_hook
 
@@ -43,7 +43,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         told = json.dumps({"conn_type": "apprise", "extra": {"config": config}})
         with site_of(tmp_path_factory.mktemp("alerts"), {"AIRFLOW_CONN_TOLD": told}) as (airflow, cloud, specs):
             cloud.make_pool(cloud.make_version(OLD, **GOOD), dedicated=2)
-            deadline = datetime.now(tz=UTC) + timedelta(minutes=5)
+            deadline = datetime.now(tz=UTC) + timedelta(hours=6)
             alerts = [
                 {"connection": "told", "tags": ["oncall"]},
                 {"connection": "told", "tags": ["team"], "level": "error"},
@@ -69,6 +69,11 @@ def test_a_failure_a_missed_deadline_and_the_end_of_both_are_told_once_each(offi
 
     office.cloud.freeze()
     late = airflow.trigger(DAG_ID, {"image_version": OLD, "dedicated": 3})
+    airflow.wait_for_task(DAG_ID, late, "plan", states={"success"})
+    assert len(office.told(1)) == 1, "it is hours until then"
+    airflow.update(
+        "UPDATE deadline SET deadline_time = ? WHERE dagrun_id = (SELECT id FROM dag_run WHERE run_id = ?)", PAST, late
+    )
     titles = office.told(2)
     assert titles[1].startswith("small: not on its new image by ")
     assert f"the run {late} is running" in hook.received[1]["message"], "the run that had failed is no second incident"

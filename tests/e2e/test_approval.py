@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -12,12 +10,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import DAG_ID, site_of
-from tests.e2e.real_airflow import RealAirflow
+from tests.e2e.real_airflow import PAST, RealAirflow
 from tests.operators.conftest import DEFINITION, OLD, Cloud
 
 pytestmark = pytest.mark.e2e
-
-PAST = "2020-01-01 00:00:00.000000"
 
 
 @dataclass(frozen=True)
@@ -59,11 +55,9 @@ class Site:
 
     def let_time_be_over(self, run: str) -> None:
         """Let the time for an answer be over, which is minutes at least: what the scheduler goes by is put back."""
-        with closing(sqlite3.connect(self.airflow.local.database, timeout=120)) as database, database:
-            changed = database.execute(
-                "UPDATE task_instance SET trigger_timeout = ? WHERE run_id = ? AND task_id = 'approve'", (PAST, run)
-            )
-            assert changed.rowcount == 1
+        self.airflow.update(
+            "UPDATE task_instance SET trigger_timeout = ? WHERE run_id = ? AND task_id = 'approve'", PAST, run
+        )
 
 
 @pytest.fixture(scope="module")

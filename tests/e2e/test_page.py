@@ -81,6 +81,7 @@ def nights(airflow: RealAirflow, cloud: Cloud, versions: dict[str, str]) -> dict
     ends = {pool: airflow.wait(asked[pool][0], run) for pool, run in runs.items()}
     assert ends == {SMALL: "failed", FAILED: "failed", WELL: "success"}
     dag = f"golden_pool_{GROWING}"
+    cloud.control("POST", "allocations", {"pool": GROWING, "max_dedicated_nodes": 36})  # it never has all of its nodes
     runs[GROWING] = airflow.trigger(dag)
     airflow.wait_for_task(dag, runs[GROWING], "pool.refresh", states={"success"})
     cloud.control("PATCH", "clock", {"speed": 20})
