@@ -52,7 +52,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Four pools after their nights: one well, one rolled back, one that failed, and one whose run stands still."""
     users = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{VIEWER}:viewer"}
     # Its clock runs 600 times faster: it begins early enough that images are not from the future.
-    start = datetime.now(UTC) - timedelta(days=3)
+    start = datetime.now(UTC) - timedelta(days=10, hours=12)
     with site_of(tmp_path_factory.mktemp("page"), users, start=start) as (airflow, cloud, specs):
         spec = (specs / f"{SMALL}.yaml").read_text(encoding="utf-8")
         for pool, nodes, definition, hour in ((FAILED, 20, SMALL, 3), (GROWING, 40, GROWING, 4), (WELL, 4, SMALL, 5)):
@@ -154,7 +154,7 @@ def test_the_overview_shows_what_needs_a_person_first(
         rolled_back, growing = (frame.locator(f"tr[data-key={pool}]") for pool in (SMALL, GROWING))
         expect(rolled_back).to_contain_text("rolled back")
         expect(rolled_back).to_contain_text("2 of 2 ready")
-        expect(rolled_back).to_contain_text("2 days old")  # images are looked at after nodes
+        expect(rolled_back).to_contain_text("10 days old")  # images are looked at after nodes
         names = frame.locator("table.pools tbody th > a").all_inner_texts()
         assert set(names[:2]) == {SMALL, FAILED}
         expect(growing).to_contain_text("running")

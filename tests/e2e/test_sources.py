@@ -112,7 +112,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Start all of it, with a pool per source and one whose builds fail every minute."""
     home = tmp_path_factory.mktemp("sources")
     month_ago = datetime.now(tz=UTC) - timedelta(days=30)  # by Airflow's clock all is old enough for retention
-    with postgres() as database, site_of(home, database, start=month_ago) as (airflow, cloud, specs):
+    schedules = {"AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "True"}
+    with postgres() as database, site_of(home, database | schedules, start=month_ago) as (airflow, cloud, specs):
         found = Site(airflow, cloud, specs)
         network = f"/subscriptions/{cloud.subscription}/resourceGroups/golden/providers/Microsoft.Network"
         subnet = f"{network}/virtualNetworks/golden-net/subnets/builders"
