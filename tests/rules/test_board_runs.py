@@ -231,11 +231,13 @@ def test_of_the_snapshots_those_of_the_run_are_told_the_os_disk_first() -> None:
 
 
 def test_nodes_tell_how_many_of_the_target_take_work() -> None:
-    seen = PoolLook(id="/p", image_id=None, asked=3, resizing=True, ready=1, starting=1, bad=1)
+    seen = PoolLook(id="/p", image_id=None, asked=3, resizing=False, ready=1, starting=1, bad=1)
 
     (told,) = of_nodes("small", seen, 3)
 
     assert (told.percent, told.text) == (33, "1 of 3 ready, 1 starting, 1 bad")
+    (growing,) = of_nodes("small", replace(seen, asked=5, resizing=True), 5)
+    assert growing.text == "1 of 5 ready, 3 starting, 1 bad", "two are still to be brought"
     assert of_nodes("small", replace(seen, ready=0), 0)[0].percent == 100
 
 

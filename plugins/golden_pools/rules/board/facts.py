@@ -106,6 +106,12 @@ class PoolLook:
     bad: int = 0
     preempted: int = 0
 
+    @property
+    def on_their_way(self) -> int:
+        """Nodes that start, and those that Batch is about to bring."""
+        coming = self.asked - self.ready - self.starting - self.bad if self.resizing else 0
+        return self.starting + max(0, coming)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Look:

@@ -101,7 +101,7 @@ def of_nodes(pool: str, seen: PoolLook | None, target: int) -> list[Progress]:
             what="nodes",
             label=pool,
             percent=100 if seen.ready >= target else _percent(100 * seen.ready / target),
-            text=f"{seen.ready} of {target} ready, {seen.starting} starting{more}",
+            text=f"{seen.ready} of {target} ready, {seen.on_their_way} starting{more}",
         )
     ]
 
@@ -128,7 +128,8 @@ def seen_of_run(
     curve, seen = Curve(points), pool_of_run(pool, run, account)
     if seen is not None and account is not None and account.at is not None and is_at(run, NODE_STAGES):
         allocated = seen.ready + seen.starting + seen.bad
-        curve.see(Sample(account.at.replace(microsecond=0), allocated, seen.ready, seen.starting, seen.bad))
+        at = account.at.replace(microsecond=0)
+        curve.see(Sample(at, allocated, seen.ready, seen.on_their_way, seen.bad))
     return {"run_id": run.run_id, "progress": [asdict(one) for one in found], "points": curve.to_list()}
 
 

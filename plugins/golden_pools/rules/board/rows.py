@@ -155,16 +155,13 @@ def targets_now(known: Known, pool: str) -> dict[str, int]:
 
 
 def _nodes(there: PoolLook, target: int) -> Nodes:
-    """Return the nodes against the target; what Batch is about to bring counts as starting."""
-    present = there.ready + there.starting + there.bad
-    coming = max(0, min(there.asked, target) - present) if there.resizing else 0
-    starting = there.starting + coming
+    """Return the nodes against the target."""
     return Nodes(
         target=target,
         ready=there.ready,
-        starting=starting,
+        starting=there.on_their_way,
         bad=there.bad,
-        missing=max(0, target - there.ready - starting - there.bad),
+        missing=max(0, target - there.ready - there.on_their_way - there.bad),
     )
 
 
