@@ -12,6 +12,7 @@ from golden_pools.rules.metrics import RUN_DURATION, RUNS, STAGE_DURATION, Readi
 from golden_pools.rules.outcome import REFRESH
 from golden_pools.rules.plan import REFRESH_DAG_PREFIX, RESIZE_DAG_ID, SCALE_DAG_PREFIX
 from golden_pools.rules.resize import duration
+from golden_pools.spec.document import shortened
 
 NODES = ("pool.nodes", "nodes")
 RESIZES = ("pool.resize", "resize", "rollback.resize")
@@ -130,5 +131,4 @@ def task_notes(run: RunSeen) -> dict[str, str]:
 
 def _short(note: str) -> str:
     """Return a note that the column takes: PostgreSQL knows no NUL."""
-    note = note.replace("\0", "")
-    return note if len(note) <= LONGEST_NOTE else f"{note[: LONGEST_NOTE - 3]}..."
+    return shortened(note.replace("\0", ""), LONGEST_NOTE)

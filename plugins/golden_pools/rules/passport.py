@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from golden_pools.rules.capture import Consistency
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.source import Road
+from golden_pools.spec.document import shortened
 from golden_pools.spec.source import Capture, SourceKind
 
 SCHEMA = 3
@@ -28,7 +29,7 @@ MOST_FINDINGS, MOST_PROBES, MOST_POOLS, MOST_FATES, MOST_ANSWERS = 50, 200, 500,
 
 
 def _cut(value: object) -> object:
-    return f"{value[: LONGEST_TEXT - 3]}..." if isinstance(value, str) and len(value) > LONGEST_TEXT else value
+    return shortened(value, LONGEST_TEXT) if isinstance(value, str) else value
 
 
 Text = Annotated[str, BeforeValidator(_cut), StringConstraints(max_length=LONGEST_TEXT)]

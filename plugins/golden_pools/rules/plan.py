@@ -20,6 +20,7 @@ from golden_pools.errors import RunConfError
 from golden_pools.rules.family import LONGEST_ID
 from golden_pools.rules.scale import targets_at
 from golden_pools.rules.source import ImageSource, Road, System
+from golden_pools.spec.document import shortened
 from golden_pools.spec.following import maker_of
 from golden_pools.spec.image import Publish
 from golden_pools.spec.limits import largest_targets, limit_faults
@@ -328,11 +329,7 @@ def verdict_tags(verdict: ImageVerdict, why: str) -> dict[str, str]:
 
     :param why: the reason, without secrets; what is too long for a tag is cut off
     """
-    reason = " ".join(why.split())
-    return {
-        VERDICT_TAG: verdict.value,
-        WHY_TAG: reason if len(reason) <= LONGEST_TAG else f"{reason[: LONGEST_TAG - 3]}...",
-    }
+    return {VERDICT_TAG: verdict.value, WHY_TAG: shortened(" ".join(why.split()), LONGEST_TAG)}
 
 
 def is_marked(tags: Mapping[str, str], verdict: ImageVerdict) -> bool:

@@ -202,9 +202,9 @@ def quoted(text: str) -> str:
     return repr(shortened(text))
 
 
-def shortened(text: str) -> str:
-    """Return ``text``, cut where it is too long for a message."""
-    return text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 3] + "..."
+def shortened(text: str, most: int = LONGEST_QUOTE) -> str:
+    """Return ``text``, cut where it has more than ``most`` characters; by default what a message may quote."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _child(node: yaml.Node | None, segment: str | int) -> tuple[int, yaml.Node] | None:

@@ -23,6 +23,7 @@ from golden_pools.errors import AzureBusyError, GoldenPoolsError
 from golden_pools.rules.board.facts import Look, RunSeen
 from golden_pools.rules.board.looks import moment
 from golden_pools.rules.facts import folded
+from golden_pools.spec.document import shortened
 from golden_pools.ui import shelf
 from golden_pools.ui.shelf import Shared
 
@@ -231,8 +232,7 @@ def _attempt(azure: Glance, unit: Unit, shared: Shared) -> tuple[Look, AzureBusy
     except Exception as error:  # a defect of ours: said on the page, told in the log
         log.exception("A look at %s failed", unit.about)
         why = f"{type(error).__name__}: see the API server's log"
-    shown = why if len(why) <= LONGEST_ERROR else f"{why[: LONGEST_ERROR - 3]}..."
-    return replace(last, error=shown), busy
+    return replace(last, error=shortened(why, LONGEST_ERROR)), busy
 
 
 def _glances() -> Glances:

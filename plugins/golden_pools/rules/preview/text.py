@@ -16,6 +16,7 @@ from golden_pools.rules.preview.quota import QuotaNeed
 from golden_pools.rules.quota import QuotaKind
 from golden_pools.rules.resize import duration
 from golden_pools.rules.resource_names import image_name, resource_name
+from golden_pools.spec.document import shortened
 
 LONGEST_CELL = 200
 """Characters of a cell; a start task's command may have thousands."""
@@ -133,5 +134,4 @@ def _costs(cost: Sequence[Cost]) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    line = " ".join(text.split())
-    return escaped(line if len(line) <= LONGEST_CELL else f"{line[: LONGEST_CELL - 3]}...")
+    return escaped(shortened(" ".join(text.split()), LONGEST_CELL))

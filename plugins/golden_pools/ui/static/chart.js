@@ -1,5 +1,6 @@
 /** The nodes of a pool over the time of a run: areas stacked on each other, and the same as a table. */
 
+import { grid, ticks } from "./axis.js";
 import { h, svg } from "./dom.js";
 import { fill, table } from "./parts.js";
 import { clock, count, secondsBetween, span } from "./time.js";
@@ -17,7 +18,8 @@ const TAIL = 0.04;
 
 const KINDS = ["ready", "starting", "bad"];
 
-/** Round numbers of seconds that an axis may be divided by. */
+/** Round numbers of nodes and of seconds that an axis may be divided by. */
+const NODE_STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000];
 const STEPS = [10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400];
 
 /**
@@ -87,13 +89,8 @@ function area(points, index, x, y) {
 }
 
 function nodeAxis(most, y) {
-  const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000].find((size) => most / size <= 4) ?? 10000;
-  const ticks = Array.from({ length: Math.floor(most / step) + 1 }, (_, index) => index * step);
   return [
-    ticks.map((tick) => [
-      svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(tick), y2: y(tick) }),
-      svg("text", { x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, count(tick)),
-    ]),
+    grid(ticks(most, NODE_STEPS, 4), y, LEFT, WIDTH - RIGHT, count),
     svg(
       "text",
       {
@@ -108,11 +105,9 @@ function nodeAxis(most, y) {
 }
 
 function timeAxis(start, seconds, x) {
-  const step = STEPS.find((size) => seconds / size <= 6) ?? 86400;
-  const ticks = Array.from({ length: Math.floor(seconds / step) + 1 }, (_, index) => index * step);
   const time = (tick) => new Date(new Date(start).getTime() + tick * 1000).toISOString();
   return [
-    ticks.map((tick) => [
+    ticks(seconds, STEPS, 6).map((tick) => [
       svg("line", {
         class: "grid",
         x1: x(time(tick)),

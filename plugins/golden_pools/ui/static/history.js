@@ -1,5 +1,6 @@
 /** The last runs: how long each stage took, as bars and as a table. */
 
+import { grid, ticks } from "./axis.js";
 import { h, svg } from "./dom.js";
 import { outcomeChip, poolAddress, table } from "./parts.js";
 import { count, day, moment, span } from "./time.js";
@@ -45,7 +46,7 @@ function bars(runs, stages) {
   return svg(
     "svg",
     { class: "history", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": inWords(runs) },
-    axis(longest, y),
+    grid(ticks(longest, STEPS, 4), y, LEFT, WIDTH, (length) => (length ? span(length) : "0")),
     oldestFirst.map((run, index) => runBar(run, stages, LEFT + index * slot + (slot - bar) / 2, bar, y)),
     svg("text", { x: LEFT, y: HEIGHT - 6 }, began(oldestFirst[0])),
     runs.length > 6
@@ -80,15 +81,6 @@ function runBar(run, stages, x, width, y) {
     `${began(run)}: ${outcome(run.outcome)}${run.seconds ? `, ${span(run.seconds)}` : ""}`,
   );
   return svg("g", {}, title, drawn, failed);
-}
-
-function axis(longest, y) {
-  const step = STEPS.find((size) => longest / size <= 4) ?? 86400;
-  const ticks = Array.from({ length: Math.floor(longest / step) + 1 }, (_, index) => index * step);
-  return ticks.map((tick) => [
-    svg("line", { class: "grid", x1: LEFT, x2: WIDTH, y1: y(tick), y2: y(tick) }),
-    svg("text", { x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, tick ? span(tick) : "0"),
-  ]);
 }
 
 function inWords(runs) {
