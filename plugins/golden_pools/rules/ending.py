@@ -40,7 +40,7 @@ def kind_of(dag_id: str) -> DagKind | None:
     return next((kind for prefix, kind in kinds.items() if dag_id.startswith(prefix)), None)
 
 
-def pool_of_run(run: RunSeen) -> str:
+def _pool_name(run: RunSeen) -> str:
     """Return the name of the spec that a run is about, also where it has made no plan."""
     _, _, named = run.dag_id.partition("_pool_")
     return str(run.values.get("plan", {}).get("pool") or run.pool or named or "unknown")
@@ -54,7 +54,7 @@ def readings(run: RunSeen) -> Iterator[Reading]:
     kind, came = kind_of(run.dag_id), outcome(run)
     if kind is None or came is None:
         return
-    begun, pool = _begun(run), pool_of_run(run)
+    begun, pool = _begun(run), _pool_name(run)
     tags = {"pool": pool, "dag": kind.value, "outcome": came.value}
     yield Reading(metric=RUNS, value=1, tags=tags)
     yield Reading(metric=RUN_DURATION, value=_milliseconds(_lasted(run)), tags=tags)
