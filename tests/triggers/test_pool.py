@@ -184,12 +184,6 @@ def test_a_good_poll_forgives_refusals(cloud: Cloud) -> None:
     assert judged(nodes(cloud), [REFUSED, REFUSED, good, REFUSED, REFUSED]) is None
 
 
-def soon(seconds: float) -> dict[str, str]:
-    """Return the arguments of a wait that ends so many real seconds from now."""
-    now = datetime.now(tz=UTC)
-    return {"started": now.isoformat(), "deadline": (now + timedelta(seconds=seconds)).isoformat()}
-
-
 def failure(event: TriggerEvent) -> GoldenPoolsError:
     """Return the exception that the event raises on a worker."""
     payload = json.loads(json.dumps(event.payload))
@@ -414,12 +408,17 @@ def test_the_deadline_survives_a_restart_of_the_triggerer(cloud: Cloud) -> None:
 
 
 def test_the_log_says_something_only_when_it_changed(
-    cloud: Cloud, image: str, capsys: pytest.CaptureFixture[str]
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Pitfall 11: where the time goes, in numbers, and no line twice."""
-    cloud.make_pool(image, dedicated=1)
-    fire(nodes(cloud, dedicated=2, **soon(2.5)))
+    clock = clock_of(monkeypatch)
+    begun = clock[0]
+    trigger = nodes(cloud, dedicated=2, started=begun.isoformat())
+    for minute, starting in enumerate((0, 0, 0, 1, 1)):
+        clock[0] = begun + timedelta(minutes=minute)
+        assert trigger.look(build.pool(), build.nodes({"idle": 1, "starting": starting})) is None
     lines = [line for line in capsys.readouterr().out.splitlines() if "small:" in line]
-    assert polls(cloud) >= 3
-    assert len(lines) == 1
+    assert len(lines) == 2
     assert "1/2 ready, 0 starting, 0 failed" in lines[0]
+    assert "1/2 ready, 1 starting, 0 failed" in lines[1]
+    assert "3m of 1h" in lines[1]
