@@ -15,7 +15,7 @@
     ├── ResizeGaveUpError       the pool did not reach its target -> follow the advice
     ├── ProbeFailedError        the image did not pass its probe  -> read the output, mend the golden VM
     ├── PassportStoreError      passports cannot be kept or read  -> a warning: correct path or connection
-    ├── AlertError           somebody was not told               -> correct the connection or the address
+    ├── AlertError              somebody was not told             -> correct the connection or the address
     ├── RolledBackError         the pool is on its old image      -> mend the cause, run again
     └── OwnershipError          another run or person owns it     -> wait, or remove it
         └── ConflictError       it changed between look and write -> looked at again, once

@@ -22,6 +22,7 @@ from azure.core.exceptions import (
 from azure.core.pipeline.policies import RetryPolicy
 
 from golden_pools.errors import AzureBusyError, AzureRefusedError, ConflictError, GoldenPoolsError
+from golden_pools.spec.document import shortened
 
 PASSES_BY_ITSELF = frozenset(
     code.lower()
@@ -273,8 +274,7 @@ def _answer(error: AzureError, status: int, code: str) -> str:
     text = ": ".join(part for part in (f"{head} {code}".strip(), str(message)) if part)
     if values := "; ".join(_details(body)):
         text += f" ({values})"
-    text = mask(" ".join(text.split()))
-    return text if len(text) <= _LONGEST_ANSWER else text[: _LONGEST_ANSWER - 3] + "..."
+    return shortened(mask(" ".join(text.split())), _LONGEST_ANSWER)
 
 
 def _details(body: Any) -> Iterator[str]:
