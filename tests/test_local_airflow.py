@@ -209,7 +209,7 @@ def test_the_triggerers_child_goes_first(airflow: LocalAirflow, script: Script) 
     airflow.start_component(TRIGGERER)
     _wait_until(lambda: len(airflow.processes()) == 2)
 
-    stopped = airflow.stop_component(TRIGGERER, grace_seconds=15)
+    stopped = airflow.stop_component(TRIGGERER, grace_seconds=60)
 
     assert (stopped.exit_code, stopped.forced) == (7, False)
 

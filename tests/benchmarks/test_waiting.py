@@ -80,7 +80,7 @@ class Database:
         return float(queued), float(running), float(deferred)
 
     def _rows(self, query: str) -> list[Any]:
-        with closing(sqlite3.connect(self._url, uri=True, timeout=30)) as connection:
+        with closing(sqlite3.connect(self._url, uri=True, timeout=120)) as connection:
             return connection.execute(query).fetchall()
 
 

@@ -84,7 +84,7 @@ class ManyPools(SimulatorProcess):
         group = f"/subscriptions/{self.account['subscription']}/resourceGroups/{self.account['resource_group']}"
         account = f"{self.url}{group}/providers/Microsoft.Batch/batchAccounts/{self.account['name']}"
         body = {"properties": {"scaleSettings": {"fixedScale": {"targetDedicatedNodes": 1}}}}
-        with httpx.Client(params={"api-version": ARM_VERSION}, timeout=30) as client:
+        with httpx.Client(params={"api-version": ARM_VERSION}, timeout=120) as client:
             for number in range(self.count):
                 client.patch(f"{account}/pools/farm-{number}", json=body).raise_for_status()
 

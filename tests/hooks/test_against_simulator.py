@@ -93,7 +93,7 @@ def serve(tls: TlsFiles | None = None) -> Iterator[Cloud]:
         yield Cloud(world, connection, known["subscription"])
     finally:
         server.should_exit = True
-        thread.join(timeout=5)
+        thread.join(timeout=60)
         listener.close()
 
 

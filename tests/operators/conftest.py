@@ -63,10 +63,10 @@ SECOND = "small-2026-1121-20005"
 """Id of the pool that carries the version ``NEW`` beside the pool ``small``."""
 
 
-HTTP = httpx.Client(timeout=30)
+HTTP = httpx.Client(timeout=120)
 """One for all: to make a client takes longer than a request."""
 
-HANG_SECONDS = 60
+HANG_SECONDS = 300
 """A trigger that fires at all does so long before."""
 
 

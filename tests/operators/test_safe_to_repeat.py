@@ -112,6 +112,7 @@ def _lose_next_reply(cloud: Cloud) -> None:
     httpx.post(
         f"{cloud.url}/_simulator/faults",
         json={"method": "PUT|POST|PATCH", "lose_reply": True},
+        timeout=60,
     ).raise_for_status()
 
 

@@ -157,7 +157,7 @@ def connection(
         yield connection
     finally:
         server.should_exit = True
-        thread.join(timeout=5)
+        thread.join(timeout=60)
         listener.close()
 
 

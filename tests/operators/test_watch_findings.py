@@ -235,7 +235,7 @@ def left_card(cloud: Cloud) -> str:
         f"/networkInterfaces/{name}",
         params={"api-version": "2024-05-01"},
         json={"location": "westeurope", "tags": MADE_BY_A_RUN, "properties": {"ipConfigurations": [address]}},
-        timeout=30,
+        timeout=120,
     ).raise_for_status()
     return name
 
@@ -248,7 +248,7 @@ def left_restore_point(cloud: Cloud) -> str:
         ("", {"location": "westeurope", "tags": tags, "properties": {"source": {"id": f"{vm}/golden-vm"}}}),
         (f"/restorePoints/{STEM}", {"properties": {"consistencyMode": "CrashConsistent"}}),
     ):
-        httpx.put(f"{url}{path}", params={"api-version": "2026-04-01"}, json=body, timeout=30).raise_for_status()
+        httpx.put(f"{url}{path}", params={"api-version": "2026-04-01"}, json=body, timeout=120).raise_for_status()
     return "small-golden-vm"
 
 

@@ -18,7 +18,7 @@ from golden_pools.triggers import first_look
 from golden_pools.triggers import pool as triggers
 from golden_pools.triggers.pool import AccountTrigger, AccountView, NodesTrigger, ResizeTrigger, SettleTrigger
 
-from tests.operators.conftest import Cloud, fire, reborn
+from tests.operators.conftest import HANG_SECONDS, Cloud, fire, reborn
 from tests.rules import build
 
 REQUEST = {
@@ -80,7 +80,7 @@ async def shared(triggers: list[AccountTrigger]) -> list[TriggerEvent]:
         finally:
             await manager.unsubscribe(number, key)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_SECONDS):
         return list(await asyncio.gather(*(one(number, trigger) for number, trigger in enumerate(triggers))))
 
 

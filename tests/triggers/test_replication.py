@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from golden_pools.triggers.replication import ReplicationTrigger, progress
 
 from tests.operators.conftest import COMPUTE, DEFINITION, NEW, OLD, SPEED, Cloud, fire, reborn
 from tests.rules import build
+from tests.virtual_time import virtual_cloud
 
 
 @pytest.fixture
@@ -52,24 +54,18 @@ def trigger(cloud: Cloud, operation: dict[str, Any] | None) -> ReplicationTrigge
     )
 
 
-def speed(cloud: Cloud, factor: float = SPEED) -> None:
-    cloud.control("PATCH", "clock", {"speed": factor})
-
-
 def test_the_wait_ends_when_every_region_has_the_version(cloud: Cloud, begun: dict[str, Any]) -> None:
-    speed(cloud)
+    cloud.control("PATCH", "clock", {"speed": SPEED})
     assert fire(trigger(cloud, begun)).payload == {"done": version_id(cloud)}
     version = cloud.world.compute.image_version(version_id(cloud))
     assert version is not None
     assert version.regions_ready == {"westeurope", "northeurope"}
 
 
-def test_the_log_tells_each_region_and_only_what_changed(
-    cloud: Cloud, begun: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_log_tells_each_region_and_only_what_changed(capsys: pytest.CaptureFixture[str]) -> None:
     """Pitfall 33: replication takes long; the log shows that it moves."""
-    speed(cloud, 600)
-    fire(trigger(cloud, begun))
+    with virtual_cloud() as (cloud, virtual):
+        virtual.fire(trigger(cloud, begin(cloud)), timedelta(hours=4))
     lines = [line.split("[golden_pools")[0].split("] ", 1)[1] for line in capsys.readouterr().out.splitlines()]
     assert len(lines) == len(set(lines)) >= 3
     assert "northeurope 100 %" in lines[-1]

@@ -24,6 +24,9 @@ from tests.ui.seed import Seed
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+POLL_SECONDS = 120
+"""Interval of the looks: longer than any test, so that none is due again before a test says so."""
+
 LONGEST_WAIT_SECONDS = 600
 """For looks to end, on a machine that is busy with other things."""
 
@@ -94,7 +97,7 @@ def azure(seed: Seed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     seed.asset()
     world = World.load(clock=Clock(speed=0, start=STAMP))
     with serve(world) as url:
-        extra = {"arm_endpoint": url, "poll_seconds": 15, "tenantId": "not-a-secret"}
+        extra = {"arm_endpoint": url, "poll_seconds": POLL_SECONDS, "tenantId": "not-a-secret"}
         connection = {"conn_type": "azure", "login": "", "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_AZURE_DEFAULT", json.dumps(connection))
         yield Cloud(world, url)
