@@ -106,7 +106,7 @@ def test_logins_of_docker_compose_work(tmp_path: Path) -> None:
         airflow.wait_until_healthy(timeout_seconds=300)
         with airflow.client() as client:
             answer = client.get("/api/v2/dags")
-        refused = httpx.get(f"{airflow.url}/api/v2/dags")
+        refused = httpx.get(f"{airflow.url}/api/v2/dags", timeout=120)
     finally:
         airflow.stop()
 
