@@ -10,10 +10,11 @@ from pathlib import Path
 from include.airflow_settings import ROOT
 
 # By layer: the layers that it may import, itself included.
-PURE = {"errors", "spec", "rules"}
+PURE = {"words", "errors", "spec", "rules"}
 MAY_IMPORT = {
-    "errors": {"errors"},
-    "spec": {"spec", "errors"},
+    "words": {"words"},
+    "errors": {"errors", "words"},
+    "spec": {"spec", "errors", "words"},
     "rules": PURE,
     "failures": {"failures", "errors"},
     "retries": {"retries", "failures", "errors"},

@@ -27,6 +27,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from golden_pools.words import counted
+
 
 class GoldenPoolsError(Exception):
     """Root of the tree.
@@ -79,7 +81,7 @@ class SpecError(GoldenPoolsError):
         self.path = path
         self.faults = tuple(faults)
         super().__init__(
-            f"{path}: {len(self.faults)} fault(s)\n" + "\n".join(f"  - {fault}" for fault in self.faults),
+            f"{path}: {counted(len(self.faults), 'fault')}\n" + "\n".join(f"  - {fault}" for fault in self.faults),
         )
 
     def __str__(self) -> str:

@@ -63,7 +63,7 @@ def test_a_failure_a_missed_deadline_and_the_end_of_both_are_told_once_each(offi
     assert airflow.wait_for_task(DAG_ID, failed, "alert") == "success"
     assert office.told(1) == ["small: stopped before anything was written (2/2 ready, 0 starting, 0 failed)"]
     message = hook.received[0]["message"]
-    assert "task preflight: Preflight found 1 blocker(s) for pool small: version-exists" in message
+    assert "task preflight: Preflight found 1 blocker for pool small: version-exists" in message
     assert f"/dags/{DAG_ID}/runs/{failed}/tasks/preflight" in message.replace("%3A", ":").replace("%2B", "+")
     assert len(office.mail.received) == 1
 

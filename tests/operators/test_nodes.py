@@ -249,7 +249,7 @@ def test_a_bad_image_ends_the_stage_in_the_first_look(
     assert noted["blames_image"] is True
     assert (run.deferrals, writes(cloud)) == ([], [])
     log = capsys.readouterr().out
-    assert "5 node(s) starttaskfailed (FailureExitCode" in log
+    assert "5 nodes starttaskfailed (FailureExitCode" in log
     assert "exit code 7" in log
     assert "end of stdout.txt:" in log
     assert "preparing" in log
@@ -273,7 +273,7 @@ def test_a_used_budget_gives_up(cloud: Cloud, image: str, make_run: Callable[...
     cloud.allocation(resizes=5, node_outcomes=[{"state": "unusable", "nodes": 1, "error": FULL_DISK}])
     cloud.make_pool(image, dedicated=5)
     error, noted = gives_up(make_run(replacements=2))
-    assert "3 node(s) rebooted, 2 node(s) replaced in 2 round(s)" in error.answer
+    assert "3 nodes rebooted, 2 nodes replaced in 2 rounds" in error.answer
     assert noted["blames_image"] is True
     assert writes(cloud) == ["reboot", "remove", "PATCH"] * 2 + ["reboot"]
 

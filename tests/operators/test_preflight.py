@@ -229,7 +229,7 @@ def test_plan_only_names_the_jobs_that_would_move(cloud: Cloud, spec: PoolSpec) 
     cloud.forget()
     run = Run(spec, conf={"plan_only": True, "image_version": NEW, "refresh_strategy": "blue_green"})
     (moved,) = [row for row in answer(run)["rows"] if row["what"].startswith("move")]
-    assert moved["what"] == "move 2 jobs and 1 job schedules here: running tasks end first"
+    assert moved["what"] == "move 2 jobs and 1 job schedule here: running tasks end first"
     assert moved["before"] == "on pool small: nightly:job-1, render, schedule nightly"
     assert cloud.writes() == []
 

@@ -166,7 +166,7 @@ def test_a_drain_past_its_deadline_gives_the_pool_its_nodes_back(
     assert error.what == (
         f"The pool could not be emptied; the pool has its old size back, 2 dedicated and 0 Spot nodes on {OLD}"
     )
-    assert error.answer == "1 node(s) still there after 1 resize(s) to zero, with 1h for running tasks"
+    assert error.answer == "1 node still there after 1 resize to zero, with 1h for running tasks"
     assert "refresh.drain_fallback: requeue" in error.advice
     assert cloud.image_of() == images[OLD]
     assert cloud.node_images() == [images[OLD]] * 2

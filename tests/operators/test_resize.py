@@ -79,7 +79,7 @@ def test_attempts_are_bounded(cloud: Cloud, image: str, make_run: Callable[..., 
     error = gives_up(make_run(attempts=3))
     assert "AllocationTimedout" in error.answer
     assert "2 of 3 dedicated" in error.answer
-    assert "after 3 resize(s)" in error.answer
+    assert "after 3 resizes" in error.answer
     assert "resize.timeout_minutes" in error.advice
     assert len(cloud.writes()) == 3
 

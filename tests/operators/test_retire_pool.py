@@ -116,8 +116,8 @@ def test_a_pool_to_which_a_job_was_bound_again_stays(
 ) -> None:
     scene.cloud.make_job(disabled=state == "disabled")
     scene.cloud.forget()
-    assert retires(retirement(scene)) == {"retired": [], "left": {"small": "job(s) work are bound to it"}}
-    assert "Pool small stays: job(s) work are bound to it" in capsys.readouterr().out
+    assert retires(retirement(scene)) == {"retired": [], "left": {"small": "1 job bound to it (work)"}}
+    assert "Pool small stays: 1 job bound to it (work)" in capsys.readouterr().out
     assert scene.cloud.writes() == []
     assert scene.cloud.job() == ("small", state)
 
@@ -127,20 +127,20 @@ def test_a_pool_on_which_a_job_schedule_makes_jobs_stays(scene: Scene, switched:
     scene.cloud.plane("DELETE", "/jobs/nightly:job-1")
     scene.cloud.advance(minutes=1)
     left = retires(retirement(scene))["left"]
-    assert left == {"small": "job schedule(s) nightly make jobs on it"}
+    assert left == {"small": "1 job schedule bound to it (nightly)"}
     assert "small" in scene.pools()
 
 
 def test_a_job_that_is_bound_to_the_pool_during_the_soak_is_seen_at_its_end(scene: Scene, switched: Run) -> None:
     run = retirement(scene, scene.cloud.make_job)
-    assert retires(run)["left"] == {"small": "job(s) work are bound to it"}
+    assert retires(run)["left"] == {"small": "1 job bound to it (work)"}
     assert scene.cloud.job() == ("small", "active")
     assert len(scene.pools()["small"]["nodes"]) == 2
 
 
 def test_a_job_that_is_bound_to_a_pool_while_it_is_emptied_keeps_the_pool(scene: Scene, switched: Run) -> None:
     run = retirement(scene, lambda: None, scene.cloud.make_job)
-    assert retires(run)["left"] == {"small": "job(s) work are bound to it"}
+    assert retires(run)["left"] == {"small": "1 job bound to it (work)"}
     assert run.deferrals == ["SoakTrigger", "DrainTrigger"]
     assert "small" in scene.pools()
 

@@ -391,7 +391,7 @@ def test_jobs_whose_tasks_outlast_the_deadline_run_again_where_they_are(
     later(minutes=65)
     with pytest.raises(ResizeGaveUpError) as late:
         run.resume(switch())
-    assert late.value.answer == "job(s) work were still being disabled after 1h"
+    assert late.value.answer == "after 1h still being disabled: work"
     assert "refresh.move_tasks: requeue" in late.value.advice
     assert cloud.job() == ("small", "active")
     assert roles(cloud) == {"small": None, SECOND: "candidate"}

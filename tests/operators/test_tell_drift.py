@@ -95,7 +95,7 @@ def test_what_is_new_is_one_alert_for_each_channel_with_advice_and_the_log(look:
     }
 
     (told,) = look.hook.received
-    assert told["title"] == "small: 2 finding(s) of drift"
+    assert told["title"] == "small: 2 findings of drift"
     assert told["type"] == "warning"
     assert "**pool_behind:** small is not as it should be  \nWhat to do: trigger its DAG" in told["message"]
     assert "(<http://airflow/dags/watch_pools/runs/scheduled__1/tasks/alert>)" in told["message"]
@@ -105,7 +105,7 @@ def test_what_is_gone_is_told_as_over(look: Look) -> None:
     look.tell(gone=[finding(f"{POOLS}/small")])
 
     (told,) = look.hook.received
-    assert (told["title"], told["type"]) == ("small: 1 finding(s) gone", "success")
+    assert (told["title"], told["type"]) == ("small: 1 finding gone", "success")
 
 
 @pytest.mark.parametrize(
@@ -150,13 +150,13 @@ def test_a_channel_that_is_down_fails_the_task_alone_and_a_retry_tells_it_once(l
     for _ in range(2):
         look.tell(finding(f"{POOLS}/small"), finding(f"{POOLS}/large"))
 
-    assert sorted(look.hook.titles) == ["large: 1 finding(s) of drift", "small: 1 finding(s) of drift"]
+    assert sorted(look.hook.titles) == ["large: 1 finding of drift", "small: 1 finding of drift"]
 
 
 def test_findings_that_nobody_hears_of_are_counted_in_the_log(look: Look, capsys: pytest.CaptureFixture[str]) -> None:
     look.write("small", about=["run"])
     look.tell(finding(f"{POOLS}/small"))
-    assert "1 new finding(s) that no channel takes" in capsys.readouterr().out
+    assert "1 new finding that no channel takes" in capsys.readouterr().out
 
 
 def test_many_findings_are_counted(look: Look) -> None:

@@ -45,7 +45,7 @@ def run(state: str, tasks: dict[str, str], **changes: Any) -> RunSeen:
         ("running: pool.resize", {"pool.resize": "running", "replicate": "up_for_retry"}),
         ("retrying: pool.resize", {"pool.resize": "up_for_retry"}),
         ("waits for an answer: approve", {"approve": "awaiting_input"}),
-        ("running: a, b, c, ...", dict.fromkeys("dcba", "running")),
+        ("running: a, b, c and 1 more", dict.fromkeys("dcba", "running")),
     ],
 )
 def test_a_run_that_goes_on_says_where_it_is(words: str, tasks: dict[str, str]) -> None:

@@ -179,7 +179,7 @@ def test_a_used_budget_ends_at_once_where_the_share_is_out_of_reach() -> None:
     chart = rebooted(node()).replacing_nodes(["n0"]).removal_done(1).round_done(NOW)
     gives_up = step(node(spell=5), ready=7, others={"starting": 2}, chart=chart)
     assert (gives_up.kind, gives_up.blames_image) == (ClinicKind.GIVE_UP, True)
-    assert "1 node(s) rebooted, 1 node(s) replaced in 1 round(s)" in gives_up.reason
+    assert "1 node rebooted, 1 node replaced in 1 round" in gives_up.reason
 
 
 def test_a_used_budget_is_no_failure_within_the_share() -> None:

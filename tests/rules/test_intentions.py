@@ -115,7 +115,7 @@ def test_jobs_that_were_looked_at_are_named() -> None:
         one for one in said(run(strategy="blue_green"), pool(metadata=CURRENT), work=work) if one[1].startswith("move")
     ]
     assert does == (
-        "move 2 jobs and 1 job schedules here: running tasks end first "
+        "move 2 jobs and 1 job schedule here: running tasks end first "
         f"[on pool small: render, report, schedule nightly -> on pool {SECOND}]"
     )
 

@@ -283,7 +283,7 @@ def test_a_pool_that_takes_what_is_latest_is_named() -> None:
 def test_older_versions_go_with_all_that_only_led_to_them_and_that_is_said() -> None:
     line = from_vm(kept(), "golden-vm", last=1)
     assert names(line) == WHOLE
-    assert "1 older version is left out: --last shows more" in line.unknown
+    assert "1 older version left out: --last shows more" in line.unknown
     assert names(from_pool(kept(), "small", last=1)) == WHOLE
     assert from_vm(kept(), "golden-vm", last=2) == from_vm(kept(), "golden-vm")
 

@@ -126,7 +126,7 @@ def test_a_run_that_does_nothing_says_so() -> None:
 
 def test_a_blocker_stands_above_what_can_be_said_all_the_same() -> None:
     found = answer(plan(), seen(account=None))
-    assert "**Preflight would stop this run before it writes anything: 1 blocker(s).**" in found.markdown
+    assert "**Preflight would stop this run before it writes anything: 1 blocker.**" in found.markdown
     assert "- account-exists: there is no" in found.markdown
     assert "What would become of pool small is not known: its Batch account could not be read." in found.markdown
     assert {action.stage for action in found.rows} == {"snapshot", "managed_image", "publish", "record"}
@@ -373,7 +373,7 @@ def test_blue_green_pays_for_the_old_pool_while_the_new_one_grows_and_through_th
     found = answer(blue_green, seen(), passports=[run])
     (old, *_) = found.cost
     assert (old.what, old.hours, old.amount) == ("old pool beside the new, 15 x STANDARD_D2S_V5", 30.0, 2.2)
-    assert old.basis == "grows 30m, median of 1 run(s), soak of 1h30m"
+    assert old.basis == "grows 30m, median of 1 run, soak of 1h30m"
     assert "Extra cost of the run: 2.20 EUR." in found.markdown
 
 

@@ -247,7 +247,7 @@ def test_a_pool_that_needs_no_spec_of_its_own(changes: dict[str, Any]) -> None:
 def test_a_spec_with_faults_is_told_since_its_pool_has_no_run_that_could_fail() -> None:
     finding = found(seen(pool(), unread=FAULTY))[Kind.SPEC_FAULTY]
     assert (finding.level, finding.subject) == (Level.ERROR, "spec faulty")
-    assert "its spec has 2 fault(s), the first: line 3: pool: there is no such field" in finding.seen
+    assert "its spec has 2 faults, the first: line 3: pool: there is no such field" in finding.seen
     assert "pool_spec_check.py" in finding.advice
     assert [one.name for one in whose(finding, watched({"small": spec(), "other": spec()}))] == ["small", "other"]
 
@@ -258,7 +258,7 @@ def test_a_spec_with_faults_is_told_since_its_pool_has_no_run_that_could_fail() 
 def test_a_pool_behind_its_image() -> None:
     versions = (version("1.0.2"), version("1.0.10"), version("1.0.9", tags=BAD), version("1.0.11", tags={}))
     finding = only(seen(pool(), versions=versions), Kind.POOL_BEHIND)
-    assert "1 good version(s) behind; the newest good version is 1.0.10, published 5 day(s) ago" in finding.seen
+    assert "1 good version behind; the newest good version is 1.0.10, published 5 days ago" in finding.seen
 
 
 def test_a_pool_that_takes_whatever_is_newest_is_not_on_a_version() -> None:
@@ -364,7 +364,7 @@ def test_replicas_count_the_nodes_of_all_pools_in_the_region(nodes: int, told: b
     findings = found(world)
     assert (Kind.REPLICAS_TOO_FEW in findings) is told
     if told:
-        assert "1 replica(s) in westeurope for 301 nodes of big, small; Batch wants 2" in str(
+        assert "1 replica in westeurope for 301 nodes of big, small; Batch wants 2" in str(
             findings[Kind.REPLICAS_TOO_FEW].seen
         )
 
@@ -482,7 +482,7 @@ CANARY = {"golden_pools_alias": "small", "golden_pools_role": "canary", "golden_
 @pytest.mark.parametrize(
     ("lists", "text"),
     [
-        ({"snapshots": (SNAPSHOT,)}, "1 snapshot(s) of 64 GiB"),
+        ({"snapshots": (SNAPSHOT,)}, "1 snapshot of 64 GiB"),
         ({"snapshots": (SNAPSHOT,), "managed_images": (IMAGE,)}, f"managed image {STEM}"),
         ({"disks": (DISK,)}, "throwaway disk clone"),
         ({"vms": (DISK,)}, "throwaway VM clone"),

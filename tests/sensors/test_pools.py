@@ -79,10 +79,10 @@ def test_failed_nodes_say_why_in_the_log(
     with pytest.raises(ResizeGaveUpError):
         run.do(sensor(cloud))
     log = capsys.readouterr().out
-    assert "1 node(s) starttaskfailed (FailureExitCode" in log
+    assert "1 node starttaskfailed (FailureExitCode" in log
     assert "exit code 7" in log
     assert "end of stderr.txt:" in log
-    assert "1 node(s) unusable (BatchAgentInstallationFailure: no agent)" in log
+    assert "1 node unusable (BatchAgentInstallationFailure: no agent)" in log
 
 
 def test_lost_nodes_are_failed_nodes_after_a_while(cloud: Cloud, image: str, run: Run) -> None:

@@ -61,7 +61,7 @@ def test_in_airflow_the_good_pool_s_dag_goes_on_beside_the_import_error(
     checks = DagBag(DAG_FILE, bundle_name="dags")
     assert (list(pools.dags), pools.import_errors) == (["golden_pool_good"], {})
     (error,) = checks.import_errors.values()
-    assert f"{bad}: 1 fault(s)" in error
+    assert f"{bad}: 1 fault" in error
     assert "bad.yaml: line 18: pool.targets.spot: found 'x'; allowed: a whole number from 0 to 1,000" in error
 
 

@@ -18,7 +18,7 @@ def test_check_says_all_faults_of_a_file_and_fails(write: Write, capsys: Screen)
     path = write(("spot: 1", "spot: x"), ("dedicated: 2", "dedicated: y"))
     assert main(["check", str(path)]) == 1
     said = capsys.readouterr().out
-    assert said.startswith(f"{path}: 2 fault(s)\n  - line 17: pool.targets.dedicated: ")
+    assert said.startswith(f"{path}: 2 faults\n  - line 17: pool.targets.dedicated: ")
     assert said.endswith("0 good, 1 with faults\n")
 
 

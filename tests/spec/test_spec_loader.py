@@ -126,7 +126,7 @@ def test_all_bad_files_are_named_in_one_error(write: Write) -> None:
     with pytest.raises(SpecError) as caught:
         load_pools(one.parent).raise_faults()
     assert str(caught.value).startswith(
-        f"{one}, {two}: 3 fault(s)\n  - one.yaml: line 18: pool.targets.spot: found 'many'"
+        f"{one}, {two}: 3 faults\n  - one.yaml: line 18: pool.targets.spot: found 'many'"
     )
     assert [fault.split(":")[0] for fault in caught.value.faults] == ["one.yaml", "two.yaml", "two.yaml"]
 

@@ -273,7 +273,7 @@ def test_the_line_leads_from_the_golden_vm_to_the_pool(
 
     assert [(one["kind"], one["name"], one["detail"]) for one in line] == [
         ("golden_vm", "golden-vm", "in group golden"),
-        ("snapshots", "small-20261121T020005", "2 disk(s), at rest"),
+        ("snapshots", "small-20261121T020005", "2 disks, at rest"),
         ("managed_image", "small-20261121T020005", ""),
         ("version", NEW, "proved good"),
         ("pool", "small", "2 of 2 nodes ready"),

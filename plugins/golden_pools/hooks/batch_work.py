@@ -23,6 +23,7 @@ from golden_pools.hooks.batch_facts import DATA_PLANE_DEALLOCATION, iso_minutes,
 from golden_pools.hooks.failures import azure_errors, code_of, mask, status_of
 from golden_pools.rules import facts
 from golden_pools.spec.model import Deallocation, MoveTasks
+from golden_pools.words import counted
 
 BATCH_API = "2025-06-01"
 """Version that azure-batch 15.1 speaks."""
@@ -280,7 +281,7 @@ class BatchWorkHook(BatchHook):
             "resizeTimeout": iso_minutes(timeout),
             "nodeDeallocationOption": DATA_PLANE_DEALLOCATION[deallocation],
         }
-        with azure_errors(f"Could not remove {len(body['nodeList'])} nodes", self._id(group, account, pool)):
+        with azure_errors(f"Could not remove {counted(len(body['nodeList']), 'node')}", self._id(group, account, pool)):
             self._post(group, account, f"/pools/{quote(pool)}/removenodes", body)
 
     def start_task_output(self, group: str, account: str, pool: str, node_id: str, file: str = "stdout.txt") -> str:

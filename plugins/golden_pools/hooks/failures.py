@@ -22,7 +22,7 @@ from azure.core.exceptions import (
 from azure.core.pipeline.policies import RetryPolicy
 
 from golden_pools.errors import AzureBusyError, AzureRefusedError, ConflictError, GoldenPoolsError
-from golden_pools.spec.document import shortened
+from golden_pools.words import shortened
 
 PASSES_BY_ITSELF = frozenset(
     code.lower()

@@ -12,6 +12,7 @@ from golden_pools.errors import AlertError
 from golden_pools.rules.alerts import Alert
 from golden_pools.rules.alerts.context import alert_of_context
 from golden_pools.spec.alerts import AlertLevel, Channel, Topic
+from golden_pools.words import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -148,7 +149,7 @@ class PoolAlertNotifier(BaseNotifier):  # type: ignore[misc] # Airflow does not 
             self.log.error("%s", trouble)
         self.log.warning("What %d of the addresses should have heard: %s\n%s", len(troubles), alert.title, alert.text())
         raise AlertError(
-            f"{len(troubles)} address(es) did not take an alert: {alert.title}",
+            f"{counted(len(troubles), 'address', 'addresses')} did not take an alert: {alert.title}",
             answer="; ".join(
                 f"{trouble.what}: {trouble.answer}" if trouble.answer else trouble.what for trouble in troubles
             ),

@@ -8,6 +8,7 @@ from logging import Logger
 from typing import TYPE_CHECKING
 
 from golden_pools.errors import GoldenPoolsError
+from golden_pools.words import counted, listed
 
 if TYPE_CHECKING:
     from golden_pools.hooks.batch_work import BatchWorkHook
@@ -31,8 +32,7 @@ def log_bad_nodes(
     """
     nodes = list(nodes)
     for causes, ids in _by_causes(nodes).items():
-        more = f" and {len(ids) - MOST_NAMES} more" if len(ids) > MOST_NAMES else ""
-        log.error("%d node(s) %s: %s%s", len(ids), causes, ", ".join(ids[:MOST_NAMES]), more)
+        log.error("%s %s: %s", counted(len(ids), "node"), causes, listed(ids, MOST_NAMES))
     for node in [node for node in nodes if node.state == "starttaskfailed"][:MOST_OUTPUTS]:
         for file in OUTPUT_FILES:
             try:

@@ -13,6 +13,7 @@ from golden_pools.rules.facts import AllocationState, Pool
 from golden_pools.rules.family import Role, with_role
 from golden_pools.rules.plan import RunPlan
 from golden_pools.spec.model import Deallocation
+from golden_pools.words import counted
 
 if TYPE_CHECKING:
     from golden_pools.hooks.batch import BatchHook
@@ -40,7 +41,7 @@ class DrainingOperator(PoolStageOperator):
             if drain.forced or not requeue_when_over:
                 return
             self.log.warning(
-                "%s: %d node(s) still have tasks: they go back into the queue", pool.name, pool.current_total
+                "%s: tasks still run on %s: they go back into the queue", pool.name, counted(pool.current_total, "node")
             )
             drain = drain.force(now())
             if is_shrinking_to_zero(pool) and drain.is_ours(pool):

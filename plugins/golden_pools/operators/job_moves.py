@@ -17,6 +17,7 @@ from golden_pools.rules.moves import Move, MoveKind, moves
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.resize import duration
 from golden_pools.spec.model import DrainFallback, MoveTasks
+from golden_pools.words import counted, listed
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -201,7 +202,9 @@ class JobMovingOperator(DrainingOperator):
             if moving.forced or when_late is DrainFallback.RESTORE:
                 self._keep(context, store, replace(moving, late=tuple(job.id for job in jobs)))
                 self._enable_where_they_are(context, hook, plan, store, source)
-            self.log.warning("Tasks of job(s) %s go back into the queue", named(job.id for job in jobs))
+            self.log.warning(
+                "Tasks of %s go back into the queue: %s", counted(len(jobs), "job"), named(job.id for job in jobs)
+            )
             moving = replace(moving, forced=True, until=(now() + FORCED_TIME).isoformat())
             self._keep(context, store, moving)
             for job in jobs:
@@ -242,8 +245,8 @@ class JobMovingOperator(DrainingOperator):
             f"Running tasks of jobs that move outlasted the deadline; the jobs are enabled again{still}",
             resource=source,
             answer=(
-                f"job(s) {named(moving.late)} were still being disabled after "
-                f"{duration(timedelta(minutes=plan.spec.refresh.drain_minutes))}"
+                f"after {duration(timedelta(minutes=plan.spec.refresh.drain_minutes))} still being disabled: "
+                f"{named(moving.late)}"
             ),
             advice=(
                 "let the tasks end and clear this task, or write refresh.move_tasks: requeue or "
@@ -282,10 +285,8 @@ class Outcome(StrEnum):
 
 
 def named(jobs: Iterable[str]) -> str:
-    """Return ids for a message: a few of them, and how many more there are."""
-    ids = list(jobs)
-    more = f" and {len(ids) - JOBS_NAMED} more" if len(ids) > JOBS_NAMED else ""
-    return ", ".join(ids[:JOBS_NAMED]) + more
+    """Return ids for a message."""
+    return listed(jobs, JOBS_NAMED)
 
 
 def _has_changed(job: Job, present: Job | None) -> bool:

@@ -20,6 +20,7 @@ from golden_pools.rules.plan import RunPlan, account_id
 from golden_pools.rules.preflight import Finding, Level, Lookup, Observations, blockers, lookups, preflight, render
 from golden_pools.rules.preview import preview
 from golden_pools.spec.model import Strategy
+from golden_pools.words import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
@@ -73,7 +74,7 @@ class PreflightOperator(StageOperator):
             self._answer(context, plan, seen, findings)
         if found := blockers(findings):
             raise PreflightError(
-                f"Preflight found {len(found)} blocker(s) for pool {plan.pool}: "
+                f"Preflight found {counted(len(found), 'blocker')} for pool {plan.pool}: "
                 + "; ".join(f"{finding.check}: {finding.seen}" for finding in found),
                 resource=plan.pool_id,
                 advice=" / ".join(dict.fromkeys(finding.advice for finding in found))

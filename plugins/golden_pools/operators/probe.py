@@ -32,6 +32,7 @@ from golden_pools.rules.probe import (
     judge_tasks,
     probe_tasks,
 )
+from golden_pools.words import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -90,7 +91,7 @@ class ProbeOperator(StageOperator):
             hook.create_job(group, account, job, pool=name, priority=FIRST_IN_THE_QUEUE)
             for probe in probes:
                 hook.add_task(group, account, job, probe.id, command_line=probe.command_line, elevated=probe.elevated)
-        self.log.info("%d probe(s) run on pool %s: %s", len(probes), name, ", ".join(probe.id for probe in probes))
+        self.log.info("%s on pool %s: %s", counted(len(probes), "probe"), name, ", ".join(probe.id for probe in probes))
         self._wait(plan, job)
 
     def _pool_name(self, context: Context) -> str:

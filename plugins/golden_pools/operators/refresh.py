@@ -21,6 +21,7 @@ from golden_pools.rules.refresh import Seen, Step, StepKind, needs_empty_pool, r
 from golden_pools.rules.resize import duration
 from golden_pools.rules.rollback import PoolBefore, has_been_put_back
 from golden_pools.spec.model import Autoscale, DrainFallback, Strategy, Targets
+from golden_pools.words import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -245,8 +246,8 @@ class RefreshPoolOperator(GivingBackOperator):
             "The pool could not be emptied",
             resource=pool.id,
             answer=(
-                f"{pool.current_total} node(s) still there after {drain.attempts} resize(s) to zero, with "
-                f"{duration(timedelta(minutes=refresh.drain_minutes))} for running tasks"
+                f"{counted(pool.current_total, 'node')} still there after {counted(drain.attempts, 'resize')} "
+                f"to zero, with {duration(timedelta(minutes=refresh.drain_minutes))} for running tasks"
                 + (", which were put back into the queue then" if drain.forced else "")
             ),
             advice=(

@@ -13,6 +13,7 @@ from golden_pools.rules.facts import AllocationState, Pool
 from golden_pools.rules.resize import VerdictKind
 from golden_pools.rules.resize.clinic import BAD
 from golden_pools.spec.model import Deallocation
+from golden_pools.words import counted
 
 REMOVAL_TIMEOUT = timedelta(minutes=15)
 """Time for one removal: tasks of the nodes go back into the queue, since a bad node may never end them."""
@@ -50,7 +51,7 @@ class ReplacingOperator(TendingOperator):
         still = [node for node in chart.removing if states.get(node) in BAD][:MOST_NODES_PER_REMOVAL]
         if still and chart.removals < REMOVALS_IN_VAIN + len(chart.removing) // MOST_NODES_PER_REMOVAL:
             ward.keep(chart.asking_for_removal())
-            self.log.info("%s: removing %d node(s)", pool.name, len(still))
+            self.log.info("%s: removing %s", pool.name, counted(len(still), "node"))
             ward.hook.remove_nodes(*ward.where, still, timeout=REMOVAL_TIMEOUT, deallocation=Deallocation.REQUEUE)
             from golden_pools.triggers.removal import RemovalTrigger
 
@@ -63,7 +64,7 @@ class ReplacingOperator(TendingOperator):
             )
         if still:
             errors = "; ".join(f"{error.code}: {error.message}" for error in pool.resize_errors) or "without a word"
-            self.log.warning("%s: Azure did not remove %d node(s), they stay (%s)", pool.name, len(still), errors)
+            self.log.warning("%s: Azure did not remove %s (%s)", pool.name, counted(len(still), "node"), errors)
         ward.keep(chart.removal_done(sum(node not in states for node in chart.removing)))
 
 

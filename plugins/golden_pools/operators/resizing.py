@@ -42,6 +42,7 @@ from golden_pools.rules.resize import (
 from golden_pools.rules.resize.allocation import UNSEEN_LIMIT, is_acceptable, numbers, read_miss
 from golden_pools.rules.resize.tactics import is_full
 from golden_pools.spec.model import Autoscale, Resize, Tactic, Targets, UnderWay
+from golden_pools.words import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -384,7 +385,7 @@ def _has_size(pool: Pool, course: Course) -> bool:
 
 
 def _reached(pool: Pool, course: Course) -> Verdict:
-    after = f"after {course.resizes} resize(s)" if course.resizes else "no resize was needed"
+    after = f"after {counted(course.resizes, 'resize')}" if course.resizes else "no resize was needed"
     return Verdict(kind=VerdictKind.REACHED, reason=f"{numbers(pool, course.goal)}, {after}", code=Cause.AT_TARGET)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from golden_pools.operators.job_moves import named
 from golden_pools.rules.facts import AllocationState, Pool
 from golden_pools.rules.family import Role, current_pool, family, is_deleting, role_of, since_when
 from golden_pools.rules.plan import RunPlan
+from golden_pools.words import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -70,9 +71,9 @@ class RetireFormerPoolsOperator(DrainingOperator):
             return ""
         where = plan.spec.pool.resource_group, plan.spec.pool.account
         if jobs := hook.jobs(*where, pool=pool.name):
-            return f"job(s) {named(job.id for job in jobs)} are bound to it"
+            return _bound("job", [job.id for job in jobs])
         if schedules := hook.job_schedules(*where, pool=pool.name):
-            return f"job schedule(s) {named(schedule.id for schedule in schedules)} make jobs on it"
+            return _bound("job schedule", [schedule.id for schedule in schedules])
         return ""
 
     def _retire(self, hook: BatchWorkHook, plan: RunPlan, store: StateStore, pool: Pool) -> None:
@@ -84,7 +85,7 @@ class RetireFormerPoolsOperator(DrainingOperator):
         if not is_deleting(pool):
             if pool.current_total or pool.allocation_state is not AllocationState.STEADY:
                 self.drain(hook, plan, store, pool, requeue_when_over=True)
-                self.log.warning("Pool %s is deleted with %d node(s) left", pool.name, pool.current_total)
+                self.log.warning("Pool %s is deleted with %s left", pool.name, counted(pool.current_total, "node"))
             self.log.info("Pool %s is deleted", pool.name)
             store.keep(going=sorted({*(store.read().get("going") or ()), pool.name}))
             hook.delete_pool(group, account, pool.name)
@@ -105,6 +106,10 @@ def retiring(pools: Iterable[Pool], alias: str) -> list[Pool]:
     current = current_pool(pools, alias)
     members = [pool for pool in family(pools, alias) if role_of(pool) in RETIRES and pool is not current]
     return sorted(members, key=lambda pool: (pool.metadata.get("golden_pools_since", ""), pool.name))
+
+
+def _bound(noun: str, ids: Sequence[str]) -> str:
+    return f"{counted(len(ids), noun)} bound to it ({named(ids)})"
 
 
 def due(pool: Pool, plan: RunPlan) -> datetime:

@@ -29,6 +29,7 @@ from golden_pools.rules.rollback import (
     was_touched,
 )
 from golden_pools.spec.model import DrainFallback, Targets
+from golden_pools.words import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -247,7 +248,7 @@ class RestorePoolOperator(JobMovingOperator):
         raise ResizeGaveUpError(
             "The pool could not be emptied, so it stays on the new image",
             resource=pool.id,
-            answer=f"{pool.current_total} node(s) still there",
+            answer=f"{counted(pool.current_total, 'node')} still there",
             advice="look at the pool's resize errors in the Azure portal, then clear this task",
         )
 

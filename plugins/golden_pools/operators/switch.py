@@ -11,6 +11,7 @@ from golden_pools.operators.job_moves import JobMovingOperator, Moving, named
 from golden_pools.rules.facts import Pool
 from golden_pools.rules.family import Role, current_pool, family, is_deleting, moment_of_role, role_of
 from golden_pools.rules.plan import RunPlan
+from golden_pools.words import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -69,7 +70,7 @@ class SwitchPoolOperator(JobMovingOperator):
                         plan.pool,
                     )
         moving = Moving.read(store)
-        moved = f"; {len(moving.moved)} job(s) moved" if old else ", and there was no other"
+        moved = f"; {counted(len(moving.moved), 'job')} moved" if old else ", and there was no other"
         self.log.info("Pool %s is the current one of %s%s", new, plan.pool, moved)
         return {
             "pool": new,

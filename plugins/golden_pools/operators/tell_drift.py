@@ -15,6 +15,7 @@ from golden_pools.rules.airflow_paths import task_path
 from golden_pools.rules.alerts.drift import drift_alerts, unheard
 from golden_pools.rules.watch import Finding, watched
 from golden_pools.spec.loader import load_pools
+from golden_pools.words import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,7 +49,9 @@ class TellDriftOperator(BaseOperator):
             findings = [Finding.of(value) for value in news[kind]]
             alerts = drift_alerts(findings, specs, gone=kind == "gone", links=links)
             if kind == "new" and (silent := unheard(findings, specs)):
-                self.log.warning("%d new finding(s) that no channel takes: nobody is told of them", len(silent))
+                self.log.warning(
+                    "%s that no channel takes: nobody is told of them", counted(len(silent), "new finding")
+                )
             for channel, alert in alerts.items():
                 store = StateStore(context, f"{kind}: {channel.model_dump_json()}")
                 reached = list(store.read().get("reached", ()))

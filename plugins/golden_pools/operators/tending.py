@@ -20,6 +20,7 @@ from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.resize import SAMPLES, wanted
 from golden_pools.rules.resize.chart import Chart
 from golden_pools.rules.resize.clinic import ClinicKind, ClinicStep, bad_counts, clinic_step
+from golden_pools.words import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -85,7 +86,7 @@ class Ward:
         if not isinstance(error, AzureBusyError):
             self.store.keep(**{CHART: None, COURSE: None})
         counts = ((len(self.chart.nodes_rebooted), "rebooted"), (self.chart.replaced, "replaced"))
-        done = ", ".join(f"{count} node{'s' if count > 1 else ''} {what}" for count, what in counts if count)
+        done = ", ".join(f"{counted(count, 'node')} {what}" for count, what in counts if count)
         raise note_failure(self.context, error, blames_image=blames_image, done=done)
 
 
@@ -164,7 +165,7 @@ class TendingOperator(ResizingOperator):
         """Say what is done with bad nodes, and what they said: a reboot or a removal takes that away."""
         group, account, pool = ward.where
         if nodes:
-            self.log.warning("%s: %d bad node(s) %s", pool, len(nodes), what)
+            self.log.warning("%s: %s %s", pool, counted(len(nodes), "bad node"), what)
             log_bad_nodes(self.log, ward.hook, group=group, account=account, pool=pool, nodes=nodes)
 
     def reboot(self, ward: Ward, nodes: Sequence[Node]) -> None:

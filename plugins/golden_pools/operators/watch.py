@@ -30,6 +30,7 @@ from golden_pools.rules.watch import (
     watched,
 )
 from golden_pools.spec.loader import load_pools
+from golden_pools.words import counted
 
 if TYPE_CHECKING:
     import logging
@@ -56,7 +57,7 @@ class WatchOperator(BaseOperator):
         seen = observe(loaded, moment)
         found = findings(seen)
         send(of_watch(seen))
-        self.log.info("%d finding(s) about %d spec(s)", len(found), len(seen.watched))
+        self.log.info("%s about %s", counted(len(found), "finding"), counted(len(seen.watched), "spec"))
         if found:
             self.log.info("Drift:\n%s", render(found))
         for key, why in seen.unknown.items():
@@ -127,7 +128,7 @@ def tell(log: logging.Logger, news: News) -> None:
     for finding in news.gone:
         log.info("Gone: %s: %s", finding.check, finding.seen)
     if not (news.new or news.gone):
-        log.info("Nothing is new and nothing is gone; %d finding(s) known", len(news.known))
+        log.info("Nothing is new and nothing is gone; %s known", counted(len(news.known), "finding"))
 
 
 def _read(values: Iterable[Mapping[str, Any]]) -> tuple[Finding, ...]:

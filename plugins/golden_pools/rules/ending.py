@@ -12,7 +12,7 @@ from golden_pools.rules.metrics import RUN_DURATION, RUNS, STAGE_DURATION, Readi
 from golden_pools.rules.outcome import REFRESH
 from golden_pools.rules.plan import REFRESH_DAG_PREFIX, RESIZE_DAG_ID, SCALE_DAG_PREFIX
 from golden_pools.rules.resize import duration
-from golden_pools.spec.document import shortened
+from golden_pools.words import counted, shortened
 
 NODES = ("pool.nodes", "nodes")
 RESIZES = ("pool.resize", "resize", "rollback.resize")
@@ -100,7 +100,7 @@ def _numbers(run: RunSeen) -> Iterator[str]:
     if nodes := _first(run, NODES):
         yield _ready(run, nodes)
     if resizes := _first(run, RESIZES).get("resizes"):
-        yield f"{resizes} resize{'s' if resizes > 1 else ''}"
+        yield counted(resizes, "resize")
 
 
 def _first(run: RunSeen, task_ids: tuple[str, ...]) -> Json:

@@ -119,7 +119,7 @@ def data_disks(os_disk: str, count: int) -> dict[int, str]:
     if by_name := _OS_DISK_BY_NAME.fullmatch(os_disk):
         return {lun: f"{by_name['path']}dd{by_name['random']}-{lun + 1}.vhd" for lun in range(count)}
     raise ManifestError(
-        f"the names of its {count} data disk(s) do not follow from that of the OS disk, {os_disk}",
+        f"the names of its data disks do not follow from that of the OS disk, {os_disk}",
         advice="leave the names of temporary resources to Packer, or let it publish to a gallery, with all disks",
     )
 

@@ -16,8 +16,8 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from golden_pools.rules.capture import Consistency
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.source import Road
-from golden_pools.spec.document import shortened
 from golden_pools.spec.source import Capture, SourceKind
+from golden_pools.words import shortened
 
 SCHEMA = 3
 """Version of the passport's shape; a reader of events checks it."""

@@ -20,13 +20,13 @@ from golden_pools.errors import RunConfError
 from golden_pools.rules.family import LONGEST_ID
 from golden_pools.rules.scale import targets_at
 from golden_pools.rules.source import ImageSource, Road, System
-from golden_pools.spec.document import shortened
 from golden_pools.spec.following import maker_of
 from golden_pools.spec.image import Publish
 from golden_pools.spec.limits import largest_targets, limit_faults
 from golden_pools.spec.model import PoolSpec, Strategy, Targets, replicas_for
 from golden_pools.spec.part import normal_region
 from golden_pools.spec.source import GeneralizedVm, GoldenVm
+from golden_pools.words import shortened
 
 PARAMS = ("dedicated", "spot", "refresh_strategy", "image_version", "force_rebuild", "force", "plan_only")
 """Keys of the manual trigger's form, and the only keys that a run's conf may have."""

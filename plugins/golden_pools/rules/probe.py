@@ -15,6 +15,7 @@ from typing import Any, Self
 from golden_pools.rules.facts import Job, Node, NodeCounts, Task
 from golden_pools.rules.family import LONGEST_ID
 from golden_pools.spec.model import Probe
+from golden_pools.words import counted
 
 NODE_AGENT = "default-node-agent"
 """Name of the probe that is no command: the nodes themselves show it."""
@@ -236,7 +237,7 @@ def judge_nodes(nodes: Sequence[Node], image_id: str, tasks: Sequence[Task]) -> 
     if mute and (len(mute) < len(ready) or not any(task.is_over for task in tasks)):
         return result(Outcome.FAILED, f"node {mute[0].id} shows no node agent", blames_image=True)
     versions = ", ".join(sorted({node.agent_version for node in ready if node.agent_version}))
-    return result(Outcome.PASSED, f"{len(ready)} node(s) ready, agent {versions or 'of unknown version'}")
+    return result(Outcome.PASSED, f"{counted(len(ready), 'node')} ready, agent {versions or 'of unknown version'}")
 
 
 def _is_another_image(shown: str | None, wanted: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Self
 from golden_pools.errors import FullNowError, GoldenPoolsError, NeverFitsError
 from golden_pools.rules.facts import AllocationState, BatchAccount, Pool, VmSize
 from golden_pools.spec.model import Targets
+from golden_pools.words import listed
 
 USER_SUBSCRIPTION = "UserSubscription"
 """Pool allocation mode of an account without quotas of its own: the subscription's vCPU quotas hold."""
@@ -94,9 +95,9 @@ class QuotaUse:
     def advice(self) -> str:
         """What to do where the targets do not fit."""
         if self.kind is not QuotaKind.NEVER:
-            holders = ", ".join(_largest(self.others)) or "another pool"
+            holders = ", ".join(_largest(self.others)[:NAMED_HOLDERS]) or "another pool"
             return f"shrink {holders}, wait until there is room, or ask for more quota in the Azure portal"
-        instead = f", or make room in {', '.join(_largest(self.beside))} first" if self.beside else ""
+        instead = f", or make room in {', '.join(_largest(self.beside)[:NAMED_HOLDERS])} first" if self.beside else ""
         return f"ask for more in the Azure portal (Batch account, Quotas), or lower the targets{instead}"
 
 
@@ -372,12 +373,10 @@ def _nothing_known(why: str) -> QuotaVerdict:
 
 
 def _largest(cores: Mapping[str, int]) -> list[str]:
-    """Return the names of the pools that take most."""
-    return sorted(cores, key=lambda name: (-cores[name], name))[:NAMED_HOLDERS]
+    """Return the names of pools, those first that take most."""
+    return sorted(cores, key=lambda name: (-cores[name], name))
 
 
 def _holders(cores: Mapping[str, int]) -> str:
     """Return pools and what they take, the largest first: ``render 60, lab 30``."""
-    named = _largest(cores)
-    more = len(cores) - len(named)
-    return ", ".join(f"{name} {cores[name]}" for name in named) + (f" and {more} more" if more else "")
+    return listed((f"{name} {cores[name]}" for name in _largest(cores)), NAMED_HOLDERS)

@@ -17,6 +17,7 @@ from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.refresh.drift import Change, Wanted, differences, needs_empty_pool, teams_own
 from golden_pools.rules.resize import at_target
 from golden_pools.spec.model import PoolSpec, Targets
+from golden_pools.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +223,7 @@ def _same_pool(before: PoolBefore, pool: Pool | None, plan: RunPlan) -> RestoreS
     if pool.allocation_state is not AllocationState.STEADY:
         return step(RestoreKind.SETTLE, f"the pool is {pool.allocation_state}")
     if pool.current_total and needs_empty_pool(changes):
-        return step(RestoreKind.DRAIN, f"{pool.current_total} nodes have to go before the image can change back")
+        return step(RestoreKind.DRAIN, f"{counted(pool.current_total, 'node')} to go before the image can change back")
     return step(RestoreKind.PATCH, "the pool can be changed back now")
 
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypeAlias
 import yaml
 from yaml.reader import Reader, ReaderError
 
+from golden_pools.words import shortened
+
 LARGEST_FILE_BYTES = 16 * 1024
 """Several times a long spec. It also bounds the nesting, which the C parser follows on the machine's stack: some 30,000
 open brackets would end the whole process, and with it the parsing of every other DAG."""
@@ -96,7 +98,7 @@ class Document:
             return "nothing"
         if wants_text and node.tag in _KINDS:
             return f"{node.value}, which YAML reads as {_KINDS[node.tag]} (put it in quotes)"
-        return quoted(node.value) if node.tag in _TEXT else shortened(node.value)
+        return quoted(node.value) if node.tag in _TEXT else shortened(node.value, LONGEST_QUOTE)
 
     def has(self, location: Location) -> bool:
         """Return whether something stands at ``location``."""
@@ -199,12 +201,7 @@ def dotted(location: Location) -> str:
 
 def quoted(text: str) -> str:
     """Return ``text`` in quotes, on one line and not too long."""
-    return repr(shortened(text))
-
-
-def shortened(text: str, most: int = LONGEST_QUOTE) -> str:
-    """Return ``text``, cut where it has more than ``most`` characters; by default what a message may quote."""
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+    return repr(shortened(text, LONGEST_QUOTE))
 
 
 def _child(node: yaml.Node | None, segment: str | int) -> tuple[int, yaml.Node] | None:
@@ -220,7 +217,7 @@ def _child(node: yaml.Node | None, segment: str | int) -> tuple[int, yaml.Node] 
 
 
 def _foreign_tag(node: yaml.Node) -> str:
-    return f"found the YAML tag {shortened(node.tag)}; allowed: plain text, numbers, lists and mappings"
+    return f"found the YAML tag {shortened(node.tag, LONGEST_QUOTE)}; allowed: plain text, numbers, lists and mappings"
 
 
 def _line(node: yaml.Node) -> int:
@@ -228,7 +225,7 @@ def _line(node: yaml.Node) -> int:
 
 
 def _key_in_words(key: yaml.Node) -> str:
-    return shortened(key.value) if isinstance(key, yaml.ScalarNode) else "that is no word"
+    return shortened(key.value, LONGEST_QUOTE) if isinstance(key, yaml.ScalarNode) else "that is no word"
 
 
 def _line_start(text: str, line: int) -> str:

@@ -9,6 +9,7 @@ from airflow.triggers.base import TriggerEvent
 from golden_pools.rules.drain import Drain, DrainState, drain_state
 from golden_pools.rules.facts import Pool, PoolNodes
 from golden_pools.triggers.pool import AccountTrigger
+from golden_pools.words import counted
 
 
 class DrainTrigger(AccountTrigger):
@@ -32,7 +33,7 @@ class DrainTrigger(AccountTrigger):
         state = drain_state(pool, self._drain, unseen=self._unseen)
         self._unseen = self._unseen + 1 if state is DrainState.NOT_SEEN_YET else 0
         if pool is not None:
-            self.say(f"{state}: {pool.current_total} nodes left")
+            self.say(f"{state}: {counted(pool.current_total, 'node')} left")
         if state in (DrainState.GOING_ON, DrainState.NOT_SEEN_YET) and not self.is_late():
             return None
         return TriggerEvent({"drained": state.value})

@@ -8,6 +8,7 @@ from golden_pools.errors import ResizeGaveUpError
 from golden_pools.rules.facts import Pool, PoolNodes
 from golden_pools.rules.resize import duration
 from golden_pools.triggers.pool import AccountTrigger
+from golden_pools.words import counted
 
 
 class GoneTrigger(AccountTrigger):
@@ -17,13 +18,13 @@ class GoneTrigger(AccountTrigger):
         """Return an event as soon as the id is free, or a failure at the deadline."""
         if pool is None:
             return TriggerEvent({"gone": self.pool})
-        self.say(f"{pool.provisioning_state}, {pool.current_total} nodes")
+        self.say(f"{pool.provisioning_state}, {counted(pool.current_total, 'node')}")
         if not self.is_late():
             return None
         error = ResizeGaveUpError(
             "The pool was not gone in its time",
             resource=pool.id,
-            answer=f"{pool.provisioning_state} for {duration(self.elapsed())}, {pool.current_total} nodes",
+            answer=f"{pool.provisioning_state} for {duration(self.elapsed())}, {counted(pool.current_total, 'node')}",
             advice=(
                 "look at what keeps the pool (a lock, a network security group in use, a missing role), remove it, "
                 "then clear this task"

@@ -13,6 +13,7 @@ from golden_pools.errors import AzureBusyError, GoldenPoolsError
 from golden_pools.rules.facts import JobState
 from golden_pools.triggers import first_look
 from golden_pools.triggers.pool import DEFAULT_INTERVAL_SECONDS, LONGEST_BACK_OFF_SECONDS, REFUSALS
+from golden_pools.words import counted
 
 if TYPE_CHECKING:
     from golden_pools.hooks.batch_work import AsyncBatchWorkHook
@@ -74,7 +75,7 @@ class JobsTrigger(BaseTrigger):
         await asyncio.sleep(first_look.SECONDS)
         deadline = datetime.fromisoformat(self.deadline)
         until = f"{deadline:%Y-%m-%d %H:%M} UTC"
-        self.log.info("%s: %d job(s) are being disabled; the wait ends at %s", self.pool, len(self.jobs), until)
+        self.log.info("%s: disabling %s; the wait ends at %s", self.pool, counted(len(self.jobs), "job"), until)
         async with AsyncBatchWorkHook(self.connection, self.subscription) as hook:
             interval, failures, refused = DEFAULT_INTERVAL_SECONDS, 0, 0
             while True:

@@ -34,6 +34,7 @@ from golden_pools.rules.resize import (
 from golden_pools.rules.resize.clinic import Watch, bad_counts
 from golden_pools.spec.model import Shares, Targets
 from golden_pools.triggers import first_look
+from golden_pools.words import counted
 
 DEFAULT_INTERVAL_SECONDS = 15.0
 """Interval as long as the connection, which sets it, cannot be read."""
@@ -254,7 +255,7 @@ class SettleTrigger(AccountTrigger):
             return None
         if pool is None or (pool.allocation_state is AllocationState.STEADY and not is_deleting(pool)):
             return TriggerEvent({"settled": self.pool})
-        self.say(f"{'deleting' if is_deleting(pool) else pool.allocation_state}, {pool.current_total} nodes")
+        self.say(f"{'deleting' if is_deleting(pool) else pool.allocation_state}, {counted(pool.current_total, 'node')}")
         if self.is_late():
             return failed(
                 ResizeGaveUpError(

@@ -11,6 +11,7 @@ from golden_pools.rules.facts import AllocationState, Pool, PoolNodes
 from golden_pools.rules.resize import duration
 from golden_pools.rules.resize.allocation import UNSEEN_LIMIT
 from golden_pools.triggers.pool import AccountTrigger, failed
+from golden_pools.words import counted
 
 
 class RemovalTrigger(AccountTrigger):
@@ -32,7 +33,7 @@ class RemovalTrigger(AccountTrigger):
     def look(self, pool: Pool | None, nodes: PoolNodes | None) -> TriggerEvent | None:
         """Return an event when the pool rests after the removal; one that never shows it has had none."""
         if pool is not None:
-            self.say(f"{pool.allocation_state}, {pool.current_total} nodes")
+            self.say(f"{pool.allocation_state}, {counted(pool.current_total, 'node')}")
         if pool is None or pool.allocation_state is AllocationState.STEADY:
             self._unseen += 1
             if (pool and _start(pool) != self.started_before) or self._unseen > UNSEEN_LIMIT:

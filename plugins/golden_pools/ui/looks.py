@@ -23,9 +23,9 @@ from golden_pools.errors import AzureBusyError, GoldenPoolsError
 from golden_pools.rules.board.facts import Look, RunSeen
 from golden_pools.rules.board.looks import moment
 from golden_pools.rules.facts import folded
-from golden_pools.spec.document import shortened
 from golden_pools.ui import shelf
 from golden_pools.ui.shelf import Shared
+from golden_pools.words import shortened
 
 if TYPE_CHECKING:
     from golden_pools.ui.glances import Glance, Glances

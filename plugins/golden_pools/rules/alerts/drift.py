@@ -8,6 +8,7 @@ from golden_pools.rules.alerts.alert import Alert
 from golden_pools.rules.watch import Finding, Watched
 from golden_pools.rules.watch.whose import whose
 from golden_pools.spec.alerts import AlertLevel, Channel, Topic
+from golden_pools.words import counted, listed
 
 MOST_TOLD = 20
 """Findings that stand in one alert; the rest is counted."""
@@ -47,13 +48,12 @@ def unheard(findings: Iterable[Finding], specs: Sequence[Watched]) -> list[Findi
 
 
 def _alert(found: Sequence[Finding], pools: set[str], *, gone: bool, links: tuple[tuple[str, str], ...]) -> Alert:
-    names = sorted(pools)
-    about = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    about = listed(sorted(pools), 3)
     left = len(found) - MOST_TOLD
     return Alert(
         topic=Topic.DRIFT,
         level=max((AlertLevel(finding.level.lower()) for finding in found), key=list(AlertLevel).index),
-        title=f"{about}: {len(found)} finding(s) {'gone' if gone else 'of drift'}",
+        title=f"{about}: {counted(len(found), 'finding')} {'gone' if gone else 'of drift'}",
         facts=(
             *(
                 (finding.check, finding.seen if gone else f"{finding.seen}\nWhat to do: {finding.advice}")

@@ -13,6 +13,7 @@ from golden_pools.rules.outcome import Outcome, but_after_rollback
 from golden_pools.rules.resize import duration
 from golden_pools.spec.alerts import AlertLevel, Topic
 from golden_pools.spec.model import Targets
+from golden_pools.words import counted
 
 TOPICS = {"source": Topic.PREFLIGHT, "preflight": Topic.PREFLIGHT, "resize": Topic.RESIZE, "nodes": Topic.RESIZE}
 """By the last part of a failed task's id."""
@@ -175,7 +176,7 @@ def _recovery(ended: Ended, incident: Incident) -> Alert:
         ("What happened", f"the run was {ended.outcome.words}" + (f", with {ended.nodes}" if ended.nodes else "")),
         *_state(ended),
         ("What it was", incident.title),
-        ("It lasted", f"{lasted}, since {_moment(incident.since)}, over {_runs(len(incident.runs))}"),
+        ("It lasted", f"{lasted}, since {_moment(incident.since)}, over {counted(len(incident.runs), 'run')}"),
     ]
     return Alert(
         topic=incident.topic,
@@ -216,7 +217,3 @@ def _links(ended: Ended) -> tuple[tuple[str, str], ...]:
 
 def _moment(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"

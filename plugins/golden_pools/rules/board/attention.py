@@ -10,6 +10,7 @@ from enum import StrEnum
 from golden_pools.rules.board.facts import FindingSeen, RunSeen
 from golden_pools.rules.board.runs import awaits_answer, head, verdict
 from golden_pools.rules.outcome import Outcome
+from golden_pools.words import counted
 
 LATE = timedelta(hours=2)
 """So long after its time a scheduled run may begin, or its DAG be read, before somebody should look."""
@@ -136,7 +137,7 @@ def _to_look(case: Case, now: datetime) -> Iterator[str]:
     if case.paused and case.scheduled:
         yield "Its DAG is paused, so its schedule does nothing."
     if case.missing_spot:
-        yield f"Azure has taken {case.missing_spot} Spot node(s) away; Batch brings them back when it can."
+        yield f"Azure has taken {counted(case.missing_spot, 'Spot node')} away, and Batch brings back what it can."
     if case.next_run_at and now - case.next_run_at > LATE and not case.paused and case.goes_on is None:
         yield f"A run was due {_span(now - case.next_run_at)} ago and has not begun: is the scheduler up?"
     if _is_behind(case, now):
@@ -158,7 +159,7 @@ def _is_behind(case: Case, now: datetime) -> bool:
 
 def _span(span: timedelta) -> str:
     hours = int(span.total_seconds()) // 3600
-    return f"{hours // 24} day(s)" if hours >= 48 else f"{hours} hours"
+    return f"{hours // 24} days" if hours >= 48 else f"{hours} hours"
 
 
 def _sentence(text: str) -> str:

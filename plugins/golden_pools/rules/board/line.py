@@ -12,6 +12,7 @@ from golden_pools.rules.board.facts import Json, Look, PoolLook
 from golden_pools.rules.board.looks import VersionSeen, moment, same_image
 from golden_pools.rules.portal import portal_url
 from golden_pools.spec.model import PoolSpec
+from golden_pools.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ def _captured(made: Json, look: Look | None) -> list[Station]:
             Station(
                 kind="snapshots",
                 name=_name(snapshots[0]).removesuffix("-os"),
-                detail=", ".join(filter(None, (f"{len(snapshots)} disk(s)", str(worth).replace("_", " ")))),
+                detail=", ".join(filter(None, (counted(len(snapshots), "disk"), str(worth).replace("_", " ")))),
                 at=stamp,
                 portal=portal(look, snapshots[0]),
             )

@@ -10,6 +10,7 @@ from typing import Any
 from golden_pools.rules.airflow_paths import run_path, task_path
 from golden_pools.rules.board.facts import Json, RunSeen, TaskSeen
 from golden_pools.rules.outcome import REFRESH, RESTORE, Outcome, but_after_rollback, outcome_of
+from golden_pools.words import counted, listed
 
 NODES, RESIZE = "pool.nodes", "pool.resize"
 """Tasks of a refresh that wait for nodes; a DAG that only resizes names them without the group."""
@@ -131,7 +132,7 @@ def under_way(run: RunSeen) -> str:
     for state in UNDER_WAY:
         on = sorted(id_ for id_, found in states.items() if found == state)
         if on:
-            return f"{_STATE_WORDS.get(state, state)}: {', '.join(on[:3])}" + (", ..." if len(on) > 3 else "")
+            return f"{_STATE_WORDS.get(state, state)}: {listed(on, 3)}"
     return "running"
 
 
@@ -240,7 +241,7 @@ def _nodes(run: RunSeen) -> Verdict | None:
     if ready:
         count = int(ready.get("dedicated") or 0) + int(ready.get("spot") or 0)
         enough = wanted is None or count >= wanted
-        text = f"{count} of {wanted} nodes are ready" if wanted is not None else f"{count} nodes are ready"
+        text = f"{count} of {wanted} nodes are ready" if wanted is not None else f"{counted(count, 'node')} ready"
         if enough:
             return Verdict(level="good", text=text)
         return Verdict(level="warn", text=text, answer=str(resized.get("reason", "")), advice=_PARTIAL)

@@ -14,6 +14,7 @@ from golden_pools.rules.restore_point import point_id
 from golden_pools.rules.source import Road, System, road_for
 from golden_pools.spec.image import Publish
 from golden_pools.spec.source import Capture, Generalize
+from golden_pools.words import counted
 
 
 def image_intentions(plan: RunPlan, seen: Observations) -> Iterator[Action]:
@@ -24,7 +25,7 @@ def image_intentions(plan: RunPlan, seen: Observations) -> Iterator[Action]:
     made_from = plan.source.reason if plan.source else ""
     if plan.spec.golden_vm is not None and vm is not None:
         yield from _snapshots(plan, vm)
-        made_from = f"{len(vm.disks)} snapshots"
+        made_from = counted(len(vm.disks), "snapshot")
         if plan.golden_vm.generalize is Generalize.CLONE:
             yield make("clone_vm", f"create, from {made_from}", plan.clone_id)
             yield change("generalize_clone", "generalize by a script, deallocate, flag as generalized", plan.clone_id)

@@ -12,6 +12,7 @@ from golden_pools.rules.refresh import Change, Seen, Step, StepKind, needs_empty
 from golden_pools.rules.resize import at_target
 from golden_pools.rules.resource_names import image_name
 from golden_pools.spec.model import DrainFallback, Targets
+from golden_pools.words import counted, listed
 
 MAKES_ANEW = (StepKind.CREATE, StepKind.DELETE, StepKind.GONE)
 """First steps of a refresh that makes a pool, and does not change one."""
@@ -51,7 +52,7 @@ def _pool(plan: RunPlan, pools: tuple[Pool, ...], work: Work | None) -> Iterator
     current = current_pool(pools, plan.pool)
     pool, resource = account.named(step.pool), plan.id_of_pool(step.pool)
     if step.kind is StepKind.REFUSE:
-        nodes = f"{pool.current_total} nodes" if pool else ""
+        nodes = counted(pool.current_total, "node") if pool else ""
         yield change("refresh", f"nothing, and the run fails: {step.reason}", resource, nodes, nodes)
         return
     yield from _refresh(plan, step, pool, resource)
@@ -80,7 +81,7 @@ def _drains(pool: Pool | None, step: Step) -> bool:
 
 
 def _refresh(plan: RunPlan, step: Step, pool: Pool | None, resource: str) -> Iterator[Action]:
-    refresh, nodes = plan.spec.refresh, f"{pool.current_total} nodes" if pool else ""
+    refresh, nodes = plan.spec.refresh, counted(pool.current_total, "node") if pool else ""
     if step.kind is StepKind.DELETE:
         jobs = "also if jobs are active on it: force" if plan.force else "unless jobs are active on it"
         yield delete("refresh", f"delete, {jobs}", resource, nodes)
@@ -131,20 +132,16 @@ def _switch(plan: RunPlan, old: Pool, resource: str, work: Work | None) -> Itera
     if work is None:
         yield change("switch", f"move the jobs and job schedules of pool {old.name} here: {how}", resource)
     elif moved := [*work.jobs, *(f"schedule {name}" for name in work.schedules)]:
-        what = f"move {len(work.jobs)} jobs and {len(work.schedules)} job schedules here: {how}"
-        yield change("switch", what, resource, f"on pool {old.name}: {_named(moved)}", f"on pool {_last(resource)}")
+        what = f"move {counted(len(work.jobs), 'job')} and {counted(len(work.schedules), 'job schedule')} here: {how}"
+        where = f"on pool {old.name}: {listed(moved, MOST_NAMED)}"
+        yield change("switch", what, resource, where, f"on pool {_last(resource)}")
     yield change("switch", f"let {plan.pool} stand for it", resource, old.name, _last(resource))
     yield delete(
         "retire",
         f"delete after {refresh.soak_minutes} minutes, unless jobs are bound to it",
         plan.id_of_pool(old.name),
-        f"{old.current_total} nodes",
+        counted(old.current_total, "node"),
     )
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def _last(resource: str) -> str:

@@ -11,7 +11,7 @@ from golden_pools.rules.facts import ImageVersion, Pool, Snapshot, folded
 from golden_pools.rules.family import ALIAS
 from golden_pools.rules.lineage.line import Chart, Kind, Seen, Station
 from golden_pools.rules.lineage.stations import (
-    counted,
+    all_nodes,
     facts_of,
     image_station,
     known_as,
@@ -27,6 +27,7 @@ from golden_pools.rules.passport import Became, Passport, PoolOf
 from golden_pools.rules.provenance import SOURCE_TAG
 from golden_pools.rules.retention.world import run_of
 from golden_pools.spec.model import PoolSpec
+from golden_pools.words import counted
 
 POOL_TAG = "golden-pools-pool"
 
@@ -166,7 +167,7 @@ class _Drawing:
         gib = f", {sum(sizes)} GiB" if sizes else ""
         state = "" if there or self.seen.unknown else GONE
         name = first.rpartition("/")[2].removesuffix("-os")
-        disks = f"{len(ids)} disk{'s' if len(ids) > 1 else ''}{gib}"
+        disks = f"{counted(len(ids), 'disk')}{gib}"
         return Station(kind=Kind.SNAPSHOTS, id=first, name=name, state=state, facts=(disks,))
 
     def _image(self, image_id: str) -> str:
@@ -216,5 +217,5 @@ class _Drawing:
     def _nodes(self) -> None:
         for pool_id, counts in self.seen.counts.items():
             pool = self._pools.get(pool_id)
-            if pool is not None and (station := counted(pool, counts)) is not None:
+            if pool is not None and (station := all_nodes(pool, counts)) is not None:
                 self.chart.link(pool_station(pool.id).key, self.chart.add(station))

@@ -16,6 +16,7 @@ from golden_pools.rules.facts import ImageVersion, ManagedImage, Node, Pool, Poo
 from golden_pools.rules.passport import Passport
 from golden_pools.spec.model import PoolSpec
 from golden_pools.spec.suggest import nearest
+from golden_pools.words import counted, listed
 
 
 class Kind(StrEnum):
@@ -164,7 +165,7 @@ class Chart:
         out = {*old, *_bound_to(old, ordered, links)}
         unknown = [line for key, line in self.unknown if not key or key in keys - out]
         if old:
-            unknown.append(f"{len(old)} older version{'s are' if len(old) > 1 else ' is'} left out: --last shows more")
+            unknown.append(f"{counted(len(old), 'older version')} left out: --last shows more")
         return Line(
             question=question,
             stations=tuple(station for station in ordered if station.key not in out),
@@ -248,7 +249,7 @@ def no_such(what: str, text: str, names: Iterable[str], *, unread: Iterable[str]
     :param unread: look-ups that failed: they may hide it
     """
     known = sorted(set(names), key=lambda name: ([-part for part in number_of(name)], name.casefold()))
-    shown = ", ".join(known[:10]) + (f" and {len(known) - 10} more" if len(known) > 10 else "")
+    shown = listed(known, 10)
     near = nearest(text, known)
     meant = f"did you mean {near}? " if near else ""
     return UnknownNameError(

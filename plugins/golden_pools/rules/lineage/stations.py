@@ -12,6 +12,7 @@ from golden_pools.rules.passport import Passport
 from golden_pools.rules.plan import RETIRED_TAG, RUN_TAG, VERDICT_TAG, WHY_TAG
 from golden_pools.rules.provenance import LINK_TAG
 from golden_pools.spec.model import PoolSpec
+from golden_pools.words import counted
 
 
 def known_as(station: Station, state: str, facts: tuple[str, ...]) -> Station:
@@ -67,7 +68,7 @@ def said_of(passport: Passport) -> tuple[str, ...]:
     return tuple(filter(None, (*facts, passport.why)))
 
 
-def counted(pool: Pool, counts: PoolNodes) -> Station | None:
+def all_nodes(pool: Pool, counts: PoolNodes) -> Station | None:
     states: dict[str, int] = defaultdict(int)
     for kind in (counts.dedicated, counts.spot):
         for state, number in kind.by_state.items():
@@ -76,7 +77,7 @@ def counted(pool: Pool, counts: PoolNodes) -> Station | None:
     if not total:
         return None
     facts = tuple(f"{number} {state}" for state, number in sorted(states.items()) if number)
-    name = f"{total} node{'s' if total > 1 else ''}"
+    name = counted(total, "node")
     return Station(kind=Kind.NODES, id=f"{pool.id}/nodes", name=name, facts=facts)
 
 

@@ -17,6 +17,7 @@ from golden_pools.rules.refresh import same_id
 from golden_pools.spec.image import Publish
 from golden_pools.spec.limits import SURE_DEDICATED_NODES
 from golden_pools.spec.model import MOST_DEDICATED_NODES, MOST_SPOT_NODES, Strategy
+from golden_pools.words import counted
 
 
 @check(needs=(Lookup.ACCOUNT, Lookup.POOLS))
@@ -66,7 +67,7 @@ def inbound_ports(case: Case) -> Iterator[Finding]:
     current = case.current
     if current is None or not current.inbound_nat_pools:
         return
-    seen = f"pool {current.name} has {current.inbound_nat_pools} inbound NAT pool(s)"
+    seen = f"pool {current.name} has {counted(current.inbound_nat_pools, 'inbound NAT pool')}"
     if case.second_pool or case.plan.spec.refresh.strategy is Strategy.RECREATE:
         yield case.warning(
             f"{seen}; the pool that {case.plan.spec.refresh.strategy} makes has none",

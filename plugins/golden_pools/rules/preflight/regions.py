@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from golden_pools.rules.preflight.case import Case, Lookup, check
 from golden_pools.rules.preflight.findings import Finding
 from golden_pools.rules.replication import wanted_replicas
+from golden_pools.words import counted
 
 MOST_REPLICAS = 100
 """Of one version, all regions together."""
@@ -38,7 +39,7 @@ def _few_replicas(case: Case, replicas: int, az: str) -> Iterator[Finding]:
     needed = case.plan.largest.replicas
     if replicas < needed:
         yield case.warning(
-            f"{replicas} replica(s) in {case.account.location} for {case.plan.largest.total} nodes",
+            f"{counted(replicas, 'replica')} in {case.account.location} for {case.plan.largest.total} nodes",
             f"set replicas to auto or to {needed}: with fewer, many nodes starting at a time wait or fail",
             az,
         )

@@ -16,6 +16,7 @@ from golden_pools.rules.preflight import Observations
 from golden_pools.rules.preview.durations import Duration
 from golden_pools.rules.preview.quota import clone_size
 from golden_pools.rules.resize import duration
+from golden_pools.words import counted
 
 CANARY = ("canary.pool", "canary.probe", "canary.remove")
 CLONE = ("image.clone_vm", "image.generalize_clone", "image.managed_image", "image.publish", "image.remove_clone")
@@ -102,7 +103,7 @@ def _span(
     known = [one for one in past if one.stage in tasks]
     if known:
         span = sum((one.usual for one in known), timedelta(0))
-        return span, f"{duration(span)}, median of {max(one.runs for one in known)} run(s)"
+        return span, f"{duration(span)}, median of {counted(max(one.runs for one in known), 'run')}"
     return at_most, f"no run yet; at most {duration(at_most)} by the spec" if at_most else "no run yet"
 
 

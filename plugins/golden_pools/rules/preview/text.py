@@ -16,7 +16,7 @@ from golden_pools.rules.preview.quota import QuotaNeed
 from golden_pools.rules.quota import QuotaKind
 from golden_pools.rules.resize import duration
 from golden_pools.rules.resource_names import image_name, resource_name
-from golden_pools.spec.document import shortened
+from golden_pools.words import counted, shortened
 
 LONGEST_CELL = 200
 """Characters of a cell; a start task's command may have thousands."""
@@ -58,10 +58,10 @@ def _begin(plan: RunPlan, findings: Sequence[Finding]) -> Iterator[str]:
     strategy, image = plan.spec.refresh.strategy.value, image_name(plan.image_id)
     yield f"### Plan of pool {escaped(plan.pool)}: {escaped(strategy)}, image {escaped(image)}"
     if found := blockers(findings):
-        yield f"**Preflight would stop this run before it writes anything: {len(found)} blocker(s).**"
+        yield f"**Preflight would stop this run before it writes anything: {counted(len(found), 'blocker')}.**"
         yield "\n".join(f"- {_cell(f'{finding.check}: {finding.seen}')}" for finding in found)
     elif warnings := [finding for finding in findings if finding.level is Level.WARNING]:
-        yield f"Preflight finds no blocker and {len(warnings)} warning(s), which stand in the log."
+        yield f"Preflight finds no blocker and {counted(len(warnings), 'warning')} to be read in the log."
 
 
 def _changes(plan: RunPlan, seen: Observations, rows: Sequence[Action]) -> Iterator[str]:

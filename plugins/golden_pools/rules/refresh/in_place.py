@@ -7,6 +7,7 @@ from golden_pools.rules.family import Role, current_pool, is_deleting, role_of
 from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.refresh.drift import Change, drift, needs_empty_pool
 from golden_pools.rules.refresh.step import Seen, Step, StepKind
+from golden_pools.words import counted
 
 
 def in_place(seen: Seen, plan: RunPlan) -> Step:
@@ -46,6 +47,6 @@ def change_in_place(pool: Pool, changes: tuple[Change, ...]) -> Step:
             kind=StepKind.SETTLE, pool=pool.name, reason=f"the pool is {pool.allocation_state}", changes=changes
         )
     if pool.current_total and needs_empty_pool(changes):
-        reason = f"{pool.current_total} nodes have to go before the image or the VM size can change"
+        reason = f"{counted(pool.current_total, 'node')} to go before the image or the VM size can change"
         return Step(kind=StepKind.DRAIN, pool=pool.name, reason=reason, changes=changes)
     return Step(kind=StepKind.PATCH, pool=pool.name, reason="the pool can be changed now", changes=changes)

@@ -18,6 +18,7 @@ from golden_pools.rules.resize.diagnosis import Diagnosis, diagnose_all, own_dia
 from golden_pools.rules.resize.request import ResizeRequest
 from golden_pools.rules.resize.verdict import Cause, Verdict, VerdictKind
 from golden_pools.spec.model import Shares, Targets, Treatment
+from golden_pools.words import counted
 
 UNSEEN_LIMIT = 5
 """Observations in a row that may still show the pool as it was before our PATCH, until the PATCH counts as lost."""
@@ -159,7 +160,7 @@ def is_acceptable(pool: Pool, targets: Targets, shares: Shares) -> bool:
 def numbers(pool: Pool, targets: Targets) -> str:
     """Return how far the pool is: ``2 of 3 dedicated and 0 of 0 Spot nodes allocated``."""
     if not targets.total:
-        return f"{pool.current_total} nodes left"
+        return f"{counted(pool.current_total, 'node')} left"
     return (
         f"{pool.current_dedicated} of {targets.dedicated} dedicated and "
         f"{pool.current_spot} of {targets.spot} Spot nodes allocated"

@@ -18,6 +18,7 @@ from golden_pools.rules.resize.chart import Chart, may_recover, spell_of
 from golden_pools.rules.resize.nodes import FAILED_ADVICE, judge_nodes
 from golden_pools.rules.resize.verdict import VerdictKind
 from golden_pools.spec.model import Clinic, Shares, Targets
+from golden_pools.words import counted
 
 BAD = (*sorted(NodeCounts.FAILED), "unknown")
 """States of nodes that the clinic looks at. A preempted Spot node is no failure: Batch brings it back."""
@@ -116,7 +117,7 @@ def clinic_step(
     if failed and len(troubled) > (most := wanted(targets.total, settings.largest_bad_share)):
         return ClinicStep(
             kind=ClinicKind.GIVE_UP,
-            reason=f"{len(troubled)} nodes failed, more than {most}, so nothing is tried; {reason}",
+            reason=f"{counted(len(troubled), 'node')} failed, more than {most}, so nothing is tried; {reason}",
             advice=FAILED_ADVICE,
             blames_image=any(node.state in NodeCounts.FAILED for node in failed),
         )
@@ -250,7 +251,7 @@ def _too_many(nodes: Sequence[Node], targets: Targets, shares: Shares) -> bool:
 def _done(chart: Chart) -> str:
     tried = []
     if rebooted := len(chart.nodes_rebooted):
-        tried.append(f"{rebooted} node(s) rebooted")
+        tried.append(f"{counted(rebooted, 'node')} rebooted")
     if chart.rounds:
-        tried.append(f"{chart.replaced} node(s) replaced in {chart.rounds} round(s)")
+        tried.append(f"{counted(chart.replaced, 'node')} replaced in {counted(chart.rounds, 'round')}")
     return ", ".join(tried)

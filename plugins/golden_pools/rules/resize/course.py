@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from golden_pools.rules.facts import Pool
 from golden_pools.rules.resize.request import ResizeRequest
 from golden_pools.spec.model import Resize, Tactic, Targets
+from golden_pools.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class Course:
     def in_words(self) -> str:
         """What was done so far, for people; empty: nothing."""
         number = self.request.number if self.request else self.resizes
-        asked = f"{number} resize{'s' if number > 1 else ''}" if number else ""
+        asked = counted(number, "resize") if number else ""
         sizes = f"other VM sizes: {', '.join(self.vm_sizes)}" if self.vm_sizes else ""
         used = f"used up: {', '.join(tactic.replace('_', ' ') for tactic in self.used)}" if self.used else ""
         return ", ".join(filter(None, (asked, sizes, used)))

@@ -18,6 +18,7 @@ from golden_pools.rules.resize.course import Course
 from golden_pools.rules.resize.diagnosis import Diagnosis
 from golden_pools.rules.resize.verdict import Verdict, VerdictKind
 from golden_pools.spec.model import Resize, Tactic, Targets, Treatment
+from golden_pools.words import counted
 
 AT_ONCE = timedelta(0)
 
@@ -158,6 +159,6 @@ def _dedicated_instead(pool: Pool, course: Course, room: int | None) -> Course |
 
 def _last(kind: VerdictKind, verdict: Verdict, pool: Pool, course: Course, diagnoses: tuple[Diagnosis, ...]) -> Verdict:
     """Return the verdict that ends the course: how far the pool is from its goal, and what is used up."""
-    reached = f"{numbers(pool, course.goal)} after {course.resizes} resize(s)"
+    reached = f"{numbers(pool, course.goal)} after {counted(course.resizes, 'resize')}"
     used_up = [f"tactics used up: {', '.join(course.used)}"] if course.used else []
     return replace(verdict, kind=kind, reason="; ".join([reached, *texts(diagnoses), *used_up]))

@@ -30,6 +30,7 @@ from golden_pools.rules.plan import account_id
 from golden_pools.rules.retention.versions import FINAL_STATES
 from golden_pools.rules.retention.world import Action, Decision, Kind, World, is_pinned, run_of
 from golden_pools.spec.image import Publish
+from golden_pools.words import counted
 
 
 def image_decisions(world: World) -> Iterator[Decision]:
@@ -89,7 +90,7 @@ def _image_step(
         # A managed image cannot be marked, so its grace is added to its age.
         days = spec.retention.keep_days + spec.retention.grace_days
         if world.now - made <= timedelta(days=days):
-            return Action.KEEP, f"younger than {days} days"
+            return Action.KEEP, f"younger than {counted(days, 'day')}"
         return Action.DELETE, f"{spec.retention.keep} newer ones are there, and no pool is on it"
     return Action.DELETE, "no version is made from it"
 

@@ -18,6 +18,7 @@ from golden_pools.rules.facts import ImageVersion, folded, number_of
 from golden_pools.rules.orphans import OLD_ENOUGH
 from golden_pools.rules.plan import LONGEST_TAG, RETIRED_TAG, ImageVerdict, is_marked
 from golden_pools.rules.retention.world import Action, Decision, Kind, Policy, World, is_pinned, run_of
+from golden_pools.words import counted
 
 FINAL_STATES = ("Succeeded", "Failed")
 """States in which nothing is being done with a version."""
@@ -116,7 +117,7 @@ def _why_kept(
     if version.published is None:
         return "Azure does not say when it was published"
     if world.now - version.published <= max(timedelta(days=policy.keep_days), OLD_ENOUGH):
-        return f"younger than {max(policy.keep_days, 1)} days"
+        return f"younger than {counted(max(policy.keep_days, 1), 'day')}"
     if is_marked(version.tags, ImageVerdict.GOOD) and newer < policy.keep:
         return f"one of the newest {policy.keep} good ones"
     return ""

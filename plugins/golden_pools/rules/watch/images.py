@@ -20,6 +20,7 @@ from golden_pools.rules.watch.seen import Look, Seen, Watched, is_version
 from golden_pools.spec.following import pauses_before
 from golden_pools.spec.model import NODES_PER_REPLICA
 from golden_pools.spec.part import normal_region
+from golden_pools.words import counted
 
 TAKING_TIME = timedelta(days=1)
 """A night, or a wave of followers: so long a pool may take to get onto another run's version, pauses apart."""
@@ -68,7 +69,7 @@ def _how_far(seen: Seen, one: Watched, pool: Pool, current: ImageVersion) -> str
     ]
     if number_of(name) > number_of(current.name):
         return f"which is newer and not known to be good; {newest}"
-    return f"{len(between)} good version(s) behind; {newest}"
+    return f"{counted(len(between), 'good version')} behind; {newest}"
 
 
 def bad_versions(seen: Seen) -> Iterator[Finding]:
@@ -191,7 +192,7 @@ def few_replicas(seen: Seen) -> Iterator[Finding]:
             level=Level.WARNING,
             check=Kind.REPLICAS_TOO_FEW,
             subject=f"{version.id.partition('/versions/')[0]} in {region}",
-            seen=f"{_short(version.id)} has {has} replica(s) in {region} for {count:,} nodes of "
+            seen=f"{_short(version.id)} has {counted(has, 'replica')} in {region} for {count:,} nodes of "
             f"{', '.join(sorted(pools[version_id, region]))}; Batch wants {wanted}",
             advice=f"set replicas to auto or to {wanted} for {region} in the spec, and trigger the DAG that makes the "
             "image",
@@ -230,4 +231,4 @@ def _short(image_id: str | None) -> str:
 
 def _span(now: datetime, then: datetime) -> str:
     days, hours = divmod(int((now - then).total_seconds()) // 3600, 24)
-    return f"{days} day(s)" if days else f"{hours} hour(s)"
+    return counted(days, "day") if days else counted(hours, "hour")

@@ -9,6 +9,7 @@ from golden_pools.rules.plan import RUN_TAG
 from golden_pools.rules.watch import commands
 from golden_pools.rules.watch.findings import Finding, Kind, Level
 from golden_pools.rules.watch.seen import ALL_VERSIONS, Look, Seen
+from golden_pools.words import counted
 
 
 def left_by_images(seen: Seen) -> Iterator[Finding]:
@@ -30,7 +31,11 @@ def left_by_images(seen: Seen) -> Iterator[Finding]:
             ids, gib = sorted(snapshot.id for snapshot in members), sum(one.size_gib or 0 for one in members)
             run = members[0].tags.get(RUN_TAG, "")
             yield _finding(
-                f"{len(ids)} snapshot(s) of {gib} GiB", ids, run, "without an image", (*needs, Look.SNAPSHOTS.of(group))
+                f"{counted(len(ids), 'snapshot')} of {gib} GiB",
+                ids,
+                run,
+                "without an image",
+                (*needs, Look.SNAPSHOTS.of(group)),
             )
 
 
@@ -39,7 +44,7 @@ def left_canaries(seen: Seen) -> Iterator[Finding]:
     for account, pools in seen.pools.items():
         for pool in orphans.left_canaries(pools, seen.now):
             run = pool.metadata.get("golden_pools_run", "")
-            what = f"canary pool with {pool.current_total} node(s)"
+            what = f"canary pool with {counted(pool.current_total, 'node')}"
             yield _finding(what, [pool.id], run, "older than a day", (Look.POOLS.of(account),))
 
 

@@ -13,6 +13,7 @@ from golden_pools.rules.watch import commands
 from golden_pools.rules.watch.findings import Finding, Kind, Level
 from golden_pools.rules.watch.seen import Look, Seen, Watched
 from golden_pools.spec.model import Targets
+from golden_pools.words import counted
 
 ALLOWED = "golden-pools-allowed"
 """ARM tag, or metadata, of a pool that nobody needs a spec for; any value."""
@@ -124,7 +125,7 @@ def pools_without_spec(seen: Seen) -> Iterator[Finding]:
                 level=Level.INFO,
                 check=Kind.POOL_WITHOUT_SPEC,
                 subject=pool.id,
-                seen=f"no spec stands for pool {pool.name} with {pool.current_total} node(s)"
+                seen=f"no spec stands for pool {pool.name} with {counted(pool.current_total, 'node')}"
                 + (f", which says that it is {alias}'s" if alias != pool.name else ""),
                 advice=f"write a spec for it, delete it, or tag it {ALLOWED} (metadata will do)",
                 az=commands.pool(pool.id),
@@ -139,7 +140,7 @@ def faulty_specs(seen: Seen) -> Iterator[Finding]:
             level=Level.ERROR,
             check=Kind.SPEC_FAULTY,
             subject=f"spec {name}",
-            seen=f"no DAG runs for pool {name}: its spec has {len(faults)} fault(s), the first: {faults[0]}",
+            seen=f"no DAG runs for pool {name}: its spec has {counted(len(faults), 'fault')}, the first: {faults[0]}",
             advice="mend the file; the import error of pool_spec_check.py names every fault with its line",
             az=commands.CHECK_SPECS,
             needs=(),

@@ -16,6 +16,7 @@ from golden_pools.rules.preflight.batch import NOTICE
 from golden_pools.rules.watch import commands
 from golden_pools.rules.watch.findings import Finding, Kind, Level
 from golden_pools.rules.watch.seen import Look, Seen
+from golden_pools.words import counted
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ def spot_in_batch_service(seen: Seen) -> Iterator[Finding]:
             level=Level.WARNING,
             check=Kind.SPOT_IN_BATCH_SERVICE,
             subject=pool.id,
-            seen=f"pool {pool.name} uses {nodes} low-priority node(s) in {account.name}, whose pools Batch allocates "
-            f"itself; these were announced to end on {LOW_PRIORITY_ENDED:%Y-%m-%d}",
+            seen=f"pool {pool.name} uses {counted(nodes, 'low-priority node')} in {account.name}, whose pools Batch "
+            f"allocates itself; these were announced to end on {LOW_PRIORITY_ENDED:%Y-%m-%d}",
             advice="use dedicated nodes, or an account with user-subscription allocation, whose nodes are Spot VMs; "
             "if Batch still allocates them, expect Spot prices and evictions",
             az=commands.pool(pool.id),
