@@ -129,7 +129,7 @@ def test_each_drift_is_found_once_and_told_once(drifted: Watch) -> None:
     assert drifted.run() == ([], [])
     assert kinds(drifted.events[WATCH.name]["findings"]) == DRIFT
     [behind] = [one for one in drifted.look_result["findings"] if one["check"] == "pool_behind"]
-    assert f"small is on small {OLD}, 1 good version behind; the newest good version is {NEW}" in behind["seen"]
+    assert f"small is on small/{OLD}, 1 good version behind; the newest good version is {NEW}" in behind["seen"]
     assert behind["az"].startswith("az rest --method get")
 
 

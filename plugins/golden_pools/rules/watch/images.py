@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from golden_pools.rules.facts import ImageVersion, Pool, number_of
 from golden_pools.rules.plan import ImageVerdict, is_marked
 from golden_pools.rules.refresh.drift import same_id
+from golden_pools.rules.resource_names import image_name
 from golden_pools.rules.watch import commands
 from golden_pools.rules.watch.findings import Finding, Kind, Level
 from golden_pools.rules.watch.seen import Look, Seen, Watched, is_version
@@ -36,7 +37,7 @@ def pools_behind(seen: Seen) -> Iterator[Finding]:
             level=Level.WARNING,
             check=Kind.POOL_BEHIND,
             subject=f"{one.account_id}/pools/{one.name}",
-            seen=f"pool {pool.name} is on {_short(pool.image_id)}, {_how_far(seen, one, pool, current)}",
+            seen=f"pool {pool.name} is on {image_name(pool.image_id)}, {_how_far(seen, one, pool, current)}",
             advice=f"trigger the DAG of {one.name}; it brings the pool to the newest good version",
             az=commands.pool(pool.id),
             needs=_needs(one),
@@ -82,7 +83,7 @@ def bad_versions(seen: Seen) -> Iterator[Finding]:
             level=Level.ERROR,
             check=Kind.POOL_ON_BAD_VERSION,
             subject=pool.id,
-            seen=f"pool {pool.name} is on {_short(version.id)}, which is marked bad: "
+            seen=f"pool {pool.name} is on {image_name(version.id)}, which is marked bad: "
             + version.tags.get("golden-pools-why", "no reason given"),
             advice="trigger the pool's DAG, or put it on an older good version with the form's image_version",
             az=commands.version(version.id),
@@ -101,7 +102,7 @@ def lost_versions(seen: Seen) -> Iterator[Finding]:
             level=Level.ERROR,
             check=Kind.POOL_IMAGE_GONE,
             subject=pool.id,
-            seen=f"pool {pool.name} is on {_short(image)}, which is not in the gallery",
+            seen=f"pool {pool.name} is on {image_name(image)}, which is not in the gallery",
             advice="trigger the pool's DAG: nodes that run go on, but no new node can be made from this version",
             az=commands.version(image),
             needs=(Look.POOLS.of(account), _versions(image)),
@@ -118,7 +119,8 @@ def ended_versions(seen: Seen) -> Iterator[Finding]:
             level=Level.WARNING,
             check=Kind.VERSION_PAST_END_OF_LIFE,
             subject=pool.id,
-            seen=f"pool {pool.name} is on {_short(version.id)}, whose end of life was {version.end_of_life:%Y-%m-%d}",
+            seen=f"pool {pool.name} is on {image_name(version.id)}, whose end of life "
+            f"was {version.end_of_life:%Y-%m-%d}",
             advice="trigger the pool's DAG; the version may be deleted at any time once no pool uses it",
             az=commands.version(version.id),
             needs=(Look.POOLS.of(account), _versions(version.id)),
@@ -142,7 +144,7 @@ def missing_regions(seen: Seen) -> Iterator[Finding]:
                 level=Level.ERROR if in_the_way else Level.WARNING,
                 check=Kind.REGION_MISSING,
                 subject=f"{one.definition} in {region}",
-                seen=f"{_short(version.id)} has no replica in {region}, where {wanted[region]} wants one",
+                seen=f"{image_name(version.id)} has no replica in {region}, where {wanted[region]} wants one",
                 advice=f"add {region} to image.target_regions where it is missing, and trigger the DAG that makes "
                 "the image",
                 az=commands.version(version.id),
@@ -162,7 +164,7 @@ def failed_replication(seen: Seen) -> Iterator[Finding]:
                 level=Level.ERROR,
                 check=Kind.REPLICATION_FAILED,
                 subject=f"{version.id} in {state.region}",
-                seen=f"{_short(version.id)} failed in {state.region}: {state.details or 'Azure gives no reason'}",
+                seen=f"{image_name(version.id)} failed in {state.region}: {state.details or 'Azure gives no reason'}",
                 advice="trigger the DAG that makes the image with this version: the region is asked again",
                 az=commands.version(version.id),
                 needs=(_versions(version.id), Look.VERSION.of(version.id)),
@@ -192,7 +194,7 @@ def few_replicas(seen: Seen) -> Iterator[Finding]:
             level=Level.WARNING,
             check=Kind.REPLICAS_TOO_FEW,
             subject=f"{version.id.partition('/versions/')[0]} in {region}",
-            seen=f"{_short(version.id)} has {counted(has, 'replica')} in {region} for {count:,} nodes of "
+            seen=f"{image_name(version.id)} has {counted(has, 'replica')} in {region} for {count:,} nodes of "
             f"{', '.join(sorted(pools[version_id, region]))}; Batch wants {wanted}",
             advice=f"set replicas to auto or to {wanted} for {region} in the spec, and trigger the DAG that makes the "
             "image",
@@ -221,12 +223,6 @@ def _needs(one: Watched) -> tuple[str, ...]:
 
 def _versions(version_id: str) -> str:
     return Look.VERSIONS.of(version_id.casefold().partition("/versions/")[0])
-
-
-def _short(image_id: str | None) -> str:
-    """Return a name for a text: definition and version, or what stands last."""
-    parts = (image_id or "no image").rstrip("/").split("/")
-    return f"{parts[-3]} {parts[-1]}" if len(parts) > 2 and parts[-2].casefold() == "versions" else parts[-1]
 
 
 def _span(now: datetime, then: datetime) -> str:
