@@ -19,7 +19,7 @@ from include.local_airflow import ADMIN
 from tests.e2e.conftest import DAG_ID, site_of
 from tests.e2e.graph import PATIENCE_SECONDS, PICTURES, log_in
 from tests.e2e.real_airflow import RealAirflow, wait_for
-from tests.operators.conftest import NEW, OLD, Cloud
+from tests.operators.conftest import Cloud
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
@@ -31,6 +31,12 @@ SMALL, FAILED, GROWING, WELL = "small", "transcode", "render", "preview"
 
 QUOTA = {"code": "AccountCoreQuotaReached", "message": "The specified account has reached its core quota"}
 FRAME = "/plugin/golden-pools"
+
+START = datetime.now(UTC) - timedelta(days=10, hours=12)
+"""Where Azure's clock begins. It runs 600 times faster: images should not be from the future."""
+
+OLD, NEW = (f"{day.year}.{day.month}{day:%d}.20005" for day in (START, START + timedelta(days=1)))
+VERSIONS = {OLD: {"golden-pools-verdict": "good"}, NEW: {}}
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,7 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Four pools after their nights: one well, one rolled back, one that failed, and one whose run stands still."""
     users = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{VIEWER}:viewer"}
-    # Its clock runs 600 times faster: it begins early enough that images are not from the future.
-    start = datetime.now(UTC) - timedelta(days=10, hours=12)
-    with site_of(tmp_path_factory.mktemp("page"), users, start=start) as (airflow, cloud, specs):
+    with site_of(tmp_path_factory.mktemp("page"), users, start=START) as (airflow, cloud, specs):
         spec = (specs / f"{SMALL}.yaml").read_text(encoding="utf-8")
         for pool, nodes, definition, hour in ((FAILED, 20, SMALL, 3), (GROWING, 40, GROWING, 4), (WELL, 4, SMALL, 5)):
             own = spec.replace("definition: small", f"definition: {definition}").replace("cron: 0 2", f"cron: 0 {hour}")
@@ -63,9 +67,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             cloud.make_pool(versions[OLD], name=pool, dedicated=nodes)
         with airflow:
             yield Site(airflow, cloud, nights(airflow, cloud, versions))
-
-
-VERSIONS = {OLD: {"golden-pools-verdict": "good"}, NEW: {}}
 
 
 def nights(airflow: RealAirflow, cloud: Cloud, versions: dict[str, str]) -> dict[str, str]:
@@ -81,6 +82,8 @@ def nights(airflow: RealAirflow, cloud: Cloud, versions: dict[str, str]) -> dict
     ends = {pool: airflow.wait(asked[pool][0], run) for pool, run in runs.items()}
     assert ends == {SMALL: "failed", FAILED: "failed", WELL: "success"}
     dag = f"golden_pool_{GROWING}"
+    behind = datetime.now(UTC) - timedelta(days=1, hours=12) - cloud.world.clock.now()
+    cloud.advance(seconds=max(0.0, behind.total_seconds()))  # so that its image is as young as its name says
     cloud.control("POST", "allocations", {"pool": GROWING, "max_dedicated_nodes": 36})  # it never has all of its nodes
     runs[GROWING] = airflow.trigger(dag)
     airflow.wait_for_task(dag, runs[GROWING], "pool.refresh", states={"success"})
