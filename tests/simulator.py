@@ -13,9 +13,13 @@ import httpx
 
 from include.azure_simulator.server import build_app
 from include.azure_simulator.serving import listen, server_for
+from include.azure_simulator.tls import TlsFiles
 from include.azure_simulator.world import World
 from include.demo.azure import running_simulator
 from include.local_airflow import free_port
+
+ANSWER_SECONDS = 60
+"""For an answer of a simulator, or its end, on a machine that is busy with other things."""
 
 
 class SimulatorProcess:
@@ -26,7 +30,7 @@ class SimulatorProcess:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._client = httpx.Client(base_url=f"{url}/_simulator", timeout=60)
+        self._client = httpx.Client(base_url=f"{url}/_simulator", timeout=ANSWER_SECONDS)
 
     @property
     def connection(self) -> str:
@@ -86,15 +90,18 @@ def start_simulator(log_file: Path, *, speed: float) -> Iterator[SimulatorProces
 
 
 @contextmanager
-def serve(world: World) -> Iterator[str]:
-    """Serve a world in a thread of this process on a free port; returns the base URL. It ends with the block."""
+def serve(world: World, tls: TlsFiles | None = None) -> Iterator[str]:
+    """Serve a world in a thread of this process on a free port; returns the base URL. It ends with the block.
+
+    :param tls: over https with these
+    """
     listener = listen("127.0.0.1", 0)
-    server = server_for(build_app(world))
+    server = server_for(build_app(world), tls)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(timeout=60)
+        thread.join(timeout=ANSWER_SECONDS)
         listener.close()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+LONGEST_QUOTE = 60
+"""Characters of somebody's own text that a message repeats."""
+
 
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun: ``1 node``, ``2 nodes``.
@@ -20,6 +23,6 @@ def listed(names: Iterable[str], most: int) -> str:
     return ", ".join(all_names[:most]) + (f" and {left} more" if left > 0 else "")
 
 
-def shortened(text: str, most: int) -> str:
-    """Return ``text``, cut where it has more than ``most`` characters."""
+def shortened(text: str, most: int = LONGEST_QUOTE) -> str:
+    """Return ``text``, cut where it has more than ``most`` characters; by default what a message may quote."""
     return text if len(text) <= most else f"{text[: most - 3]}..."

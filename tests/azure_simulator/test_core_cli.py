@@ -19,11 +19,9 @@ from azure.identity import ClientSecretCredential
 
 from include.azure_simulator.__main__ import main
 from include.azure_simulator.tls import ensure_certificates
+from tests.simulator import ANSWER_SECONDS
 
 ROOT = Path(__file__).parents[2]
-
-HANG_SECONDS = 60
-"""Answers come long before."""
 
 
 @contextmanager
@@ -55,9 +53,9 @@ def test_describe_with_tls_names_https(capsys: pytest.CaptureFixture[str], tmp_p
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
     with _running() as (process, url):
-        assert httpx.get(f"{url}/_simulator/health", timeout=HANG_SECONDS).json()["status"] == "ok"
+        assert httpx.get(f"{url}/_simulator/health", timeout=ANSWER_SECONDS).json()["status"] == "ok"
         process.send_signal(number)
-        _, errors = process.communicate(timeout=HANG_SECONDS)
+        _, errors = process.communicate(timeout=ANSWER_SECONDS)
         assert (process.returncode, errors) == (0, "")
 
 
@@ -108,17 +106,17 @@ def test_settings_speed_and_switch_come_from_the_command_line(tmp_path: Path) ->
     file = tmp_path / "settings.yaml"
     file.write_text("compute: {image_create: PT5M}\n", encoding="utf-8")
     with _running("--settings", str(file), "--speed", "7", "--legacy-managed-image-pools") as (_, url):
-        settings = httpx.get(f"{url}/_simulator/settings", timeout=HANG_SECONDS).json()
+        settings = httpx.get(f"{url}/_simulator/settings", timeout=ANSWER_SECONDS).json()
         assert settings["compute"]["image_create"] == "PT5M"
         assert settings["batch"]["legacy_managed_image_pools"] is True
-        assert httpx.get(f"{url}/_simulator/clock", timeout=HANG_SECONDS).json()["speed"] == 7
+        assert httpx.get(f"{url}/_simulator/clock", timeout=ANSWER_SECONDS).json()["speed"] == 7
 
 
 def test_it_stays_small() -> None:
     if not Path("/proc/self/status").exists():
         pytest.skip("no /proc to read the memory of a process from")
     with _running() as (process, url):
-        httpx.get(f"{url}/_simulator/health", timeout=HANG_SECONDS)
+        httpx.get(f"{url}/_simulator/health", timeout=ANSWER_SECONDS)
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
         resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
         assert resident < 80 * 1024
@@ -135,7 +133,7 @@ def test_azure_identity_signs_in_over_tls(tmp_path: Path) -> None:
         assert url.startswith("https://localhost:")
         trusted = str(tmp_path / "ca.pem")
         world: dict[str, Any] = httpx.get(
-            f"{url}/_simulator/world", verify=ssl.create_default_context(cafile=trusted), timeout=HANG_SECONDS
+            f"{url}/_simulator/world", verify=ssl.create_default_context(cafile=trusted), timeout=ANSWER_SECONDS
         ).json()
         credential = ClientSecretCredential(
             world["tenant"],

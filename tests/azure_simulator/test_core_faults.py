@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from include.azure_simulator.faults import AnswerHistory
 from include.azure_simulator.world import World
+from tests.simulator import ANSWER_SECONDS
 
 
 def _script(client: TestClient, **fault: Any) -> dict[str, Any]:
@@ -128,16 +129,16 @@ def test_a_dropped_connection_does_nothing(client: TestClient, arm: Arm, live_si
     _script(client, method="PUT", drop=True)
     url = f"{live_simulator}{arm.id(IMAGES)}/snapshots/s?api-version=2026-03-02"
     with pytest.raises(httpx.RemoteProtocolError):
-        httpx.put(url, json=arm.snapshot_body(), timeout=60)
-    assert httpx.get(url, timeout=60).status_code == 404
+        httpx.put(url, json=arm.snapshot_body(), timeout=ANSWER_SECONDS)
+    assert httpx.get(url, timeout=ANSWER_SECONDS).status_code == 404
 
 
 def test_a_lost_reply_comes_after_the_write_was_done(client: TestClient, arm: Arm, live_simulator: str) -> None:
     _script(client, method="PUT", lose_reply=True)
     url = f"{live_simulator}{arm.id(IMAGES)}/snapshots/s?api-version=2026-03-02"
     with pytest.raises(httpx.RemoteProtocolError):
-        httpx.put(url, json=arm.snapshot_body(), timeout=60)
-    assert httpx.get(url, timeout=60).json()["properties"]["provisioningState"] == "Creating"
+        httpx.put(url, json=arm.snapshot_body(), timeout=ANSWER_SECONDS)
+    assert httpx.get(url, timeout=ANSWER_SECONDS).json()["properties"]["provisioningState"] == "Creating"
 
 
 def test_a_delayed_call_sees_what_ended_meanwhile(client: TestClient, arm: Arm, world: World) -> None:

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from include.azure_simulator.world import World
 from tests.azure_simulator.batch_client import pool_body
+from tests.simulator import ANSWER_SECONDS
 
 BODIES = {
     "cut": b'{"location":',
@@ -82,7 +83,7 @@ def test_of_many_who_create_one_pool_at_once_one_wins(live_simulator: str, world
     url = f"/subscriptions/{next(iter(world.subscriptions))}/{POOL}/nightly?api-version=2025-06-01"
 
     async def create_all() -> list[httpx.Response]:
-        async with httpx.AsyncClient(base_url=live_simulator, trust_env=False, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=live_simulator, trust_env=False, timeout=ANSWER_SECONDS) as client:
             headers = {"If-None-Match": "*"}
             return await asyncio.gather(*(client.put(url, json=pool_body(2), headers=headers) for _ in range(20)))
 
@@ -98,7 +99,7 @@ def test_many_pools_can_be_created_at_once_while_the_clock_jumps(live_simulator:
         return (await client.put(url, json=pool_body(1))).status_code
 
     async def create_all() -> list[int]:
-        async with httpx.AsyncClient(base_url=live_simulator, trust_env=False, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=live_simulator, trust_env=False, timeout=ANSWER_SECONDS) as client:
             return await asyncio.gather(*(create(client, number) for number in range(20)))
 
     assert asyncio.run(create_all()) == [200] * 20
@@ -115,8 +116,9 @@ def test_half_a_request_does_nothing(live_simulator: str, world: World) -> None:
     with socket.create_connection((address.hostname, address.port)) as client:
         client.sendall(f"{request}Content-Length: 10\r\n\r\n{{".encode())
     for _ in range(5):  # later requests are answered after the server has seen the end of the first
-        assert httpx.get(f"{live_simulator}/_simulator/health", trust_env=False, timeout=60).status_code == 200
-    counted = httpx.get(f"{live_simulator}/_simulator/counters", trust_env=False, timeout=60).json()
+        health = httpx.get(f"{live_simulator}/_simulator/health", trust_env=False, timeout=ANSWER_SECONDS)
+        assert health.status_code == 200
+    counted = httpx.get(f"{live_simulator}/_simulator/counters", trust_env=False, timeout=ANSWER_SECONDS).json()
     assert counted["total"] == 0
     [machine] = world.compute.machines
     assert machine.power_state.value == "running"

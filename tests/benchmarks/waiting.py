@@ -13,7 +13,7 @@ import yaml
 
 from include.azure_simulator.clock import Clock
 from include.azure_simulator.world import SAMPLE_WORLD, World
-from tests.simulator import SimulatorProcess, serve
+from tests.simulator import ANSWER_SECONDS, SimulatorProcess, serve
 
 DAG_ID, TASK_ID = "waits", "wait"
 SPEED = 600
@@ -84,7 +84,7 @@ class ManyPools(SimulatorProcess):
         group = f"/subscriptions/{self.account['subscription']}/resourceGroups/{self.account['resource_group']}"
         account = f"{self.url}{group}/providers/Microsoft.Batch/batchAccounts/{self.account['name']}"
         body = {"properties": {"scaleSettings": {"fixedScale": {"targetDedicatedNodes": 1}}}}
-        with httpx.Client(params={"api-version": ARM_VERSION}, timeout=120) as client:
+        with httpx.Client(params={"api-version": ARM_VERSION}, timeout=ANSWER_SECONDS) as client:
             for number in range(self.count):
                 client.patch(f"{account}/pools/farm-{number}", json=body).raise_for_status()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,10 +26,9 @@ from golden_pools.spec.model import MoveTasks
 from include.azure_simulator.clock import Clock
 from include.azure_simulator.describe import describe
 from include.azure_simulator.faults import FaultRequest
-from include.azure_simulator.server import build_app
-from include.azure_simulator.serving import listen, server_for
 from include.azure_simulator.tls import TlsFiles, ensure_certificates
 from include.azure_simulator.world import World
+from tests import simulator
 
 from .wire import FakeAsyncCredential, FakeCredential
 
@@ -74,27 +72,18 @@ class Cloud:
 @contextmanager
 def serve(tls: TlsFiles | None = None) -> Iterator[Cloud]:
     world = World.load(clock=Clock(speed=0, start=datetime(2026, 11, 22, 2, 0, tzinfo=UTC)))
-    listener = listen("127.0.0.1", 0)
-    server = server_for(build_app(world), tls)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
-    known: dict[str, Any] = dict(describe(world, url))
-    extra = {"arm_endpoint": url, "poll_seconds": 1}
-    if tls:
-        extra |= {"login_endpoint": url, "ca_bundle": str(tls.ca), "tenantId": known["tenant"]}
-    connection = AzureConnection.parse(
-        "azure_default",
-        login=known["client_id"] if tls else None,
-        password=known["client_secret"] if tls else None,
-        extra=extra,
-    )
-    try:
+    with simulator.serve(world, tls) as url:
+        known: dict[str, Any] = dict(describe(world, url))
+        extra = {"arm_endpoint": url, "poll_seconds": 1}
+        if tls:
+            extra |= {"login_endpoint": url, "ca_bundle": str(tls.ca), "tenantId": known["tenant"]}
+        connection = AzureConnection.parse(
+            "azure_default",
+            login=known["client_id"] if tls else None,
+            password=known["client_secret"] if tls else None,
+            extra=extra,
+        )
         yield Cloud(world, connection, known["subscription"])
-    finally:
-        server.should_exit = True
-        thread.join(timeout=60)
-        listener.close()
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from golden_pools.triggers import first_look
 
 from include.azure_simulator.clock import Clock
 from include.azure_simulator.world import World
-from tests.simulator import serve
+from tests.simulator import ANSWER_SECONDS, serve
 
 if TYPE_CHECKING:
     from tests.operators.roads import Scene
@@ -63,7 +63,7 @@ SECOND = "small-2026-1121-20005"
 """Id of the pool that carries the version ``NEW`` beside the pool ``small``."""
 
 
-HTTP = httpx.Client(timeout=120)
+HTTP = httpx.Client(timeout=ANSWER_SECONDS)
 """One for all: to make a client takes longer than a request."""
 
 HANG_SECONDS = 300

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 from golden_pools.spec.model import PoolSpec
 
 from dags.golden_pools import pool_dag
 from tests.operators import test_restore_point as restore_point
-from tests.operators.conftest import ACCOUNT, COMPUTE, Run, kill_at_write
+from tests.operators.conftest import ACCOUNT, COMPUTE, HTTP, Run, kill_at_write
 from tests.operators.test_clone import cloned, stages, started, throwaways
 from tests.operators.test_retire_images import Retention
 from tests.operators.test_sources import Nights
@@ -67,7 +66,7 @@ def whole_clone(nights: Nights, spec: PoolSpec) -> Run:
 
 def network(nights: Nights, method: str, path: str, body: Any = None) -> dict[str, Any]:
     url = f"{nights.cloud.url}/subscriptions/{nights.cloud.subscription}/{path}"
-    answer = httpx.request(method, url, params={"api-version": NETWORK_API}, json=body, timeout=120)
+    answer = HTTP.request(method, url, params={"api-version": NETWORK_API}, json=body)
     assert answer.status_code < 300, answer.text
     return dict(answer.json()) if answer.content else {}
 
@@ -234,7 +233,7 @@ def test_a_restore_point_that_somebody_else_took_keeps_itself_and_its_collection
     for name in ("by-hand", "other-20251101T000000"):
         builder.virtual.sleep(3600)
         body = {"properties": {"consistencyMode": "CrashConsistent"}}
-        answer = httpx.put(f"{url}/restorePoints/{name}", params={"api-version": "2026-04-01"}, json=body, timeout=120)
+        answer = HTTP.put(f"{url}/restorePoints/{name}", params={"api-version": "2026-04-01"}, json=body)
         assert answer.status_code < 300, answer.text
     retention.a_run(days_later=2)
     assert retention.errors == {}

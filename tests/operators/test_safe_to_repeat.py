@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import httpx
 import pytest
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskDeferred
@@ -109,11 +108,7 @@ def test_a_lost_reply_makes_nothing_twice(cloud: Cloud, run: Run, victim: str) -
 
 
 def _lose_next_reply(cloud: Cloud) -> None:
-    httpx.post(
-        f"{cloud.url}/_simulator/faults",
-        json={"method": "PUT|POST|PATCH", "lose_reply": True},
-        timeout=60,
-    ).raise_for_status()
+    cloud.fault(method="PUT|POST|PATCH", lose_reply=True)
 
 
 def test_a_snapshot_of_somebody_else_is_not_adopted(spec: PoolSpec) -> None:

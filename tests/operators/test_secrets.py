@@ -6,7 +6,6 @@ import base64
 import json
 import logging
 import re
-import threading
 import traceback
 from collections.abc import Iterator
 from itertools import repeat
@@ -23,10 +22,9 @@ from golden_pools.sensors.pools import PoolNodesSensor
 from golden_pools.spec.model import PoolSpec
 from golden_pools.triggers import pool
 
-from include.azure_simulator.server import build_app
-from include.azure_simulator.serving import listen, server_for
 from include.azure_simulator.tls import ensure_certificates
 from tests.operators.conftest import NEW, Cloud, Run, left_running
+from tests.simulator import serve
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJvaWQiOiJwbGFudGVkIn0.cGxhbnRlZFRva2Vu"
 PLANTED = ("sasSignaturePlanted", "accountKeyPlanted", "clientSecretPlanted", "cGxhbnRlZFRva2Vu")
@@ -134,31 +132,22 @@ def connection(
 ) -> Iterator[dict[str, Any]]:
     """The connection to the same simulator over https, where it wants tokens."""
     tls = ensure_certificates(tmp_path_factory.mktemp("tls"))
-    listener = listen("127.0.0.1", 0)
-    server = server_for(build_app(cloud.world), tls)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    url = f"https://127.0.0.1:{listener.getsockname()[1]}"
     tenant = cloud.world.tenant
-    connection = {
-        "conn_type": "azure",
-        "login": tenant.client_id,
-        "password": tenant.client_secret,
-        "extra": {
-            "arm_endpoint": url,
-            "login_endpoint": url,
-            "tenantId": tenant.id,
-            "ca_bundle": str(tls.ca),
-            "poll_seconds": 1,
-        },
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_AZURE_DEFAULT", json.dumps(connection))
-    try:
+    with serve(cloud.world, tls) as url:
+        connection = {
+            "conn_type": "azure",
+            "login": tenant.client_id,
+            "password": tenant.client_secret,
+            "extra": {
+                "arm_endpoint": url,
+                "login_endpoint": url,
+                "tenantId": tenant.id,
+                "ca_bundle": str(tls.ca),
+                "poll_seconds": 1,
+            },
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_AZURE_DEFAULT", json.dumps(connection))
         yield connection
-    finally:
-        server.should_exit = True
-        thread.join(timeout=60)
-        listener.close()
 
 
 def test_the_client_secret_and_its_tokens(

@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from golden_pools.operators import watch
 from golden_pools.rules.watch import Kind, Level
@@ -16,7 +15,7 @@ from golden_pools.spec.model import PoolSpec
 from include.azure_simulator.compute.vm_populate import add_machine
 from include.azure_simulator.compute.vm_section import VirtualMachineSection
 from include.azure_simulator.resources import timestamp
-from tests.operators.conftest import ACCOUNT, COMPUTE, DEFINITION, NEW, OLD, Cloud
+from tests.operators.conftest import ACCOUNT, COMPUTE, DEFINITION, HTTP, NEW, OLD, Cloud
 from tests.operators.test_watch import GOOD, Watch
 
 MADE_BY_A_RUN = {"golden-pools-run": "scheduled__1"}
@@ -230,12 +229,11 @@ def left_card(cloud: Cloud) -> str:
     )
     name = "clone-20261101T020005-small-nic"
     address = {"name": "ip", "properties": {"subnet": {"id": subnet}}}
-    httpx.put(
+    HTTP.put(
         f"{cloud.url}/subscriptions/{cloud.subscription}/resourceGroups/images/providers/Microsoft.Network"
         f"/networkInterfaces/{name}",
         params={"api-version": "2024-05-01"},
         json={"location": "westeurope", "tags": MADE_BY_A_RUN, "properties": {"ipConfigurations": [address]}},
-        timeout=120,
     ).raise_for_status()
     return name
 
@@ -248,7 +246,7 @@ def left_restore_point(cloud: Cloud) -> str:
         ("", {"location": "westeurope", "tags": tags, "properties": {"source": {"id": f"{vm}/golden-vm"}}}),
         (f"/restorePoints/{STEM}", {"properties": {"consistencyMode": "CrashConsistent"}}),
     ):
-        httpx.put(f"{url}{path}", params={"api-version": "2026-04-01"}, json=body, timeout=120).raise_for_status()
+        HTTP.put(f"{url}{path}", params={"api-version": "2026-04-01"}, json=body).raise_for_status()
     return "small-golden-vm"
 
 

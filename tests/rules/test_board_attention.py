@@ -67,7 +67,7 @@ BEHIND = {"newest": False, "newest_since": NOW - timedelta(days=3)}
         ("busy", "Running: plan.", {"nodes": BAD, "refreshed": GOES_ON}),
         (
             "look",
-            "Azure has taken 1 Spot node away, and Batch brings back what it can.",
+            "Azure has taken 1 Spot node away; Batch refills the pool when it can.",
             {"nodes": SHORT, "missing_spot": 1},
         ),
         ("act", "The quota is too small.", {"findings": (WARNING, ERROR)}),

@@ -115,6 +115,6 @@ def test_the_data_disks_are_named_after_the_os_disk(os_disk: str, data_disk: str
 
 def test_data_disks_of_an_os_disk_with_a_name_of_somebodys_own_cannot_be_found() -> None:
     assert data_disks(f"{CONTAINER}/golden.vhd", 0) == {}
-    with pytest.raises(ManifestError, match=r"the names of its data disks do not follow") as refused:
+    with pytest.raises(ManifestError, match=r"the names of its 1 data disk do not follow") as refused:
         data_disks(f"{CONTAINER}/golden.vhd", 1)
     assert "leave the names of temporary resources to Packer" in refused.value.advice

@@ -265,6 +265,10 @@ def test_a_pool_that_takes_whatever_is_newest_is_not_on_a_version() -> None:
     assert "not on a version" in only(seen(pool(image_id=DEFINITION)), Kind.POOL_BEHIND).seen
 
 
+def test_a_pool_without_an_image_of_ours_says_so() -> None:
+    assert "pool small is on no image, not on a version" in only(seen(pool(image_id=None)), Kind.POOL_BEHIND).seen
+
+
 def test_a_follower_is_compared_with_the_image_that_it_follows() -> None:
     follower = spec(golden_vm=None, image={"source": {"follow": {"pool": "small"}}})
     specs = {"small": spec(), "wave": follower}

@@ -91,7 +91,9 @@ class ProbeOperator(StageOperator):
             hook.create_job(group, account, job, pool=name, priority=FIRST_IN_THE_QUEUE)
             for probe in probes:
                 hook.add_task(group, account, job, probe.id, command_line=probe.command_line, elevated=probe.elevated)
-        self.log.info("%s on pool %s: %s", counted(len(probes), "probe"), name, ", ".join(probe.id for probe in probes))
+        self.log.info(
+            "Running %s on pool %s: %s", counted(len(probes), "probe"), name, ", ".join(probe.id for probe in probes)
+        )
         self._wait(plan, job)
 
     def _pool_name(self, context: Context) -> str:

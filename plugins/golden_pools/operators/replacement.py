@@ -64,7 +64,9 @@ class ReplacingOperator(TendingOperator):
             )
         if still:
             errors = "; ".join(f"{error.code}: {error.message}" for error in pool.resize_errors) or "without a word"
-            self.log.warning("%s: Azure did not remove %s (%s)", pool.name, counted(len(still), "node"), errors)
+            self.log.warning(
+                "%s: Azure did not remove %s, left in the pool (%s)", pool.name, counted(len(still), "node"), errors
+            )
         ward.keep(chart.removal_done(sum(node not in states for node in chart.removing)))
 
 

@@ -17,6 +17,7 @@ from golden_pools.operators.snapshots import is_whole, snapshots_of
 from golden_pools.rules.facts import folded
 from golden_pools.rules.plan import RunPlan, made_by, owner_of
 from golden_pools.rules.restore_point import collection_name, is_of_a_run, is_restored, point_id, restored_tags
+from golden_pools.words import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -89,7 +90,7 @@ class RestorePointOperator(ImageStageOperator):
         raise AssertionError("a deferral does not return")  # pragma: no cover
 
     def _begun(self, hook: RestorePointHook, plan: RunPlan, store: StateStore, vm: GoldenVm) -> PendingOperation:
-        self.log.info("Restore point %s of VM %s begins, with %d disks", plan.stem, vm.name, len(vm.disks))
+        self.log.info("Restore point %s of VM %s begins, with %s", plan.stem, vm.name, counted(len(vm.disks), "disk"))
         try:
             operation = hook.begin_point(plan.image_group, collection_name(plan), plan.stem)
         except AzureBusyError as busy:

@@ -22,6 +22,7 @@ from golden_pools.rules.plan import RunPlan
 from golden_pools.rules.provenance import provenance
 from golden_pools.rules.restore_point import restored_disk_id
 from golden_pools.spec.source import Capture
+from golden_pools.words import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -76,7 +77,7 @@ class SnapshotGoldenVmOperator(ImageStageOperator):
         seen = store.read().get("consistency") or consistency_of(plan.golden_vm.capture, vm.power_state, len(there))
         result = snapshot_set(plan, vm, seen)
         if not pending:
-            self.log.info("All %d snapshots are there", len(vm.disks))
+            self.log.info("The snapshot set is there: %s", counted(len(vm.disks), "snapshot"))
             return result
         within = COPY_TIME if any(operation.copies for operation in pending) else SNAPSHOT_TIME
         self.wait_for_operations(plan, pending, within=within, result=result, on_failure="set_failed")

@@ -18,6 +18,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ValidationError
 
 from golden_pools.spec import names
+from golden_pools.words import counted
 
 _MANAGED_IMAGE = re.compile(
     r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Compute/images/[^/]+", re.IGNORECASE
@@ -119,7 +120,7 @@ def data_disks(os_disk: str, count: int) -> dict[int, str]:
     if by_name := _OS_DISK_BY_NAME.fullmatch(os_disk):
         return {lun: f"{by_name['path']}dd{by_name['random']}-{lun + 1}.vhd" for lun in range(count)}
     raise ManifestError(
-        f"the names of its data disks do not follow from that of the OS disk, {os_disk}",
+        f"the names of its {counted(count, 'data disk')} do not follow from that of the OS disk, {os_disk}",
         advice="leave the names of temporary resources to Packer, or let it publish to a gallery, with all disks",
     )
 

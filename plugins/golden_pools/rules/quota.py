@@ -95,9 +95,9 @@ class QuotaUse:
     def advice(self) -> str:
         """What to do where the targets do not fit."""
         if self.kind is not QuotaKind.NEVER:
-            holders = ", ".join(_largest(self.others)[:NAMED_HOLDERS]) or "another pool"
+            holders = _largest(self.others) or "another pool"
             return f"shrink {holders}, wait until there is room, or ask for more quota in the Azure portal"
-        instead = f", or make room in {', '.join(_largest(self.beside)[:NAMED_HOLDERS])} first" if self.beside else ""
+        instead = f", or make room in {_largest(self.beside)} first" if self.beside else ""
         return f"ask for more in the Azure portal (Batch account, Quotas), or lower the targets{instead}"
 
 
@@ -372,11 +372,16 @@ def _nothing_known(why: str) -> QuotaVerdict:
     return QuotaVerdict(uses=(), unknown=(why,), room_dedicated=None, room_spot=None)
 
 
-def _largest(cores: Mapping[str, int]) -> list[str]:
+def _by_size(cores: Mapping[str, int]) -> list[str]:
     """Return the names of pools, those first that take most."""
     return sorted(cores, key=lambda name: (-cores[name], name))
 
 
+def _largest(cores: Mapping[str, int]) -> str:
+    """Return the names of the pools that take most."""
+    return ", ".join(_by_size(cores)[:NAMED_HOLDERS])
+
+
 def _holders(cores: Mapping[str, int]) -> str:
     """Return pools and what they take, the largest first: ``render 60, lab 30``."""
-    return listed((f"{name} {cores[name]}" for name in _largest(cores)), NAMED_HOLDERS)
+    return listed((f"{name} {cores[name]}" for name in _by_size(cores)), NAMED_HOLDERS)

@@ -223,7 +223,9 @@ def _same_pool(before: PoolBefore, pool: Pool | None, plan: RunPlan) -> RestoreS
     if pool.allocation_state is not AllocationState.STEADY:
         return step(RestoreKind.SETTLE, f"the pool is {pool.allocation_state}")
     if pool.current_total and needs_empty_pool(changes):
-        return step(RestoreKind.DRAIN, f"{counted(pool.current_total, 'node')} to go before the image can change back")
+        return step(
+            RestoreKind.DRAIN, f"{counted(pool.current_total, 'node')} must go before the image can change back"
+        )
     return step(RestoreKind.PATCH, "the pool can be changed back now")
 
 

@@ -19,8 +19,6 @@ LARGEST_FILE_BYTES = 16 * 1024
 """Several times a long spec. It also bounds the nesting, which the C parser follows on the machine's stack: some 30,000
 open brackets would end the whole process, and with it the parsing of every other DAG."""
 
-LONGEST_QUOTE = 60
-
 Location: TypeAlias = tuple[str | int, ...]
 
 _CORE = "tag:yaml.org,2002:"
@@ -98,7 +96,7 @@ class Document:
             return "nothing"
         if wants_text and node.tag in _KINDS:
             return f"{node.value}, which YAML reads as {_KINDS[node.tag]} (put it in quotes)"
-        return quoted(node.value) if node.tag in _TEXT else shortened(node.value, LONGEST_QUOTE)
+        return quoted(node.value) if node.tag in _TEXT else shortened(node.value)
 
     def has(self, location: Location) -> bool:
         """Return whether something stands at ``location``."""
@@ -201,7 +199,7 @@ def dotted(location: Location) -> str:
 
 def quoted(text: str) -> str:
     """Return ``text`` in quotes, on one line and not too long."""
-    return repr(shortened(text, LONGEST_QUOTE))
+    return repr(shortened(text))
 
 
 def _child(node: yaml.Node | None, segment: str | int) -> tuple[int, yaml.Node] | None:
@@ -217,7 +215,7 @@ def _child(node: yaml.Node | None, segment: str | int) -> tuple[int, yaml.Node] 
 
 
 def _foreign_tag(node: yaml.Node) -> str:
-    return f"found the YAML tag {shortened(node.tag, LONGEST_QUOTE)}; allowed: plain text, numbers, lists and mappings"
+    return f"found the YAML tag {shortened(node.tag)}; allowed: plain text, numbers, lists and mappings"
 
 
 def _line(node: yaml.Node) -> int:
@@ -225,7 +223,7 @@ def _line(node: yaml.Node) -> int:
 
 
 def _key_in_words(key: yaml.Node) -> str:
-    return shortened(key.value, LONGEST_QUOTE) if isinstance(key, yaml.ScalarNode) else "that is no word"
+    return shortened(key.value) if isinstance(key, yaml.ScalarNode) else "that is no word"
 
 
 def _line_start(text: str, line: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from golden_pools.spec.document import LONGEST_QUOTE, Document, Location, Remark, quoted
+from golden_pools.spec.document import Document, Location, Remark, quoted
 from golden_pools.spec.schema import allowed, field_names, fields, schema_at
 from golden_pools.spec.suggest import did_you_mean
 from golden_pools.words import shortened
@@ -49,7 +49,7 @@ def _found(location: Location, details: ErrorDetails, document: Document | None)
     if document is not None:
         return document.found(location, wants_text=details["type"] == "string_type")
     value = details["input"]
-    return quoted(value) if isinstance(value, str) else shortened(str(value), LONGEST_QUOTE)
+    return quoted(value) if isinstance(value, str) else shortened(str(value))
 
 
 def _known_fields(location: Location) -> str:

@@ -137,7 +137,7 @@ def _to_look(case: Case, now: datetime) -> Iterator[str]:
     if case.paused and case.scheduled:
         yield "Its DAG is paused, so its schedule does nothing."
     if case.missing_spot:
-        yield f"Azure has taken {counted(case.missing_spot, 'Spot node')} away, and Batch brings back what it can."
+        yield f"Azure has taken {counted(case.missing_spot, 'Spot node')} away; Batch refills the pool when it can."
     if case.next_run_at and now - case.next_run_at > LATE and not case.paused and case.goes_on is None:
         yield f"A run was due {_span(now - case.next_run_at)} ago and has not begun: is the scheduler up?"
     if _is_behind(case, now):

@@ -47,6 +47,6 @@ def change_in_place(pool: Pool, changes: tuple[Change, ...]) -> Step:
             kind=StepKind.SETTLE, pool=pool.name, reason=f"the pool is {pool.allocation_state}", changes=changes
         )
     if pool.current_total and needs_empty_pool(changes):
-        reason = f"{counted(pool.current_total, 'node')} to go before the image or the VM size can change"
+        reason = f"{counted(pool.current_total, 'node')} must go before the image or the VM size can change"
         return Step(kind=StepKind.DRAIN, pool=pool.name, reason=reason, changes=changes)
     return Step(kind=StepKind.PATCH, pool=pool.name, reason="the pool can be changed now", changes=changes)

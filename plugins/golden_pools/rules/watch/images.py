@@ -33,11 +33,12 @@ def pools_behind(seen: Seen) -> Iterator[Finding]:
         pool, current = seen.pool_of(one), seen.current_version(one)
         if pool is None or current is None or same_id(pool.image_id, current.id) or _is_on_its_way(one, current, seen):
             continue
+        image = image_name(pool.image_id) if pool.image_id else "no image"
         yield Finding(
             level=Level.WARNING,
             check=Kind.POOL_BEHIND,
             subject=f"{one.account_id}/pools/{one.name}",
-            seen=f"pool {pool.name} is on {image_name(pool.image_id)}, {_how_far(seen, one, pool, current)}",
+            seen=f"pool {pool.name} is on {image}, {_how_far(seen, one, pool, current)}",
             advice=f"trigger the DAG of {one.name}; it brings the pool to the newest good version",
             az=commands.pool(pool.id),
             needs=_needs(one),
